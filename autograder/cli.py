@@ -1,0 +1,84 @@
+"""The command line: `autograder check`, `exercises`, `progress`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from autograder import commands
+
+WRONG_USAGE = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """A wrong call ends with one line that says what is wrong and where to look, and exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(WRONG_USAGE, f"autograder: {message}\nSee `{self.prog} --help`.\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(
+        prog="autograder", description="Checks your answers to the course, and says what went wrong."
+    )
+    subcommands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    check = subcommands.add_parser("check", help="check one answer in a file, or every answer in a notebook")
+    check.add_argument(
+        "what", metavar="EXERCISE|NOTEBOOK", help="3.3, attention.causal_mask, or a .ipynb file"
+    )
+    check.add_argument("--file", type=Path, metavar="ANSWER.py", help="the file that defines the function")
+    check.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    check.add_argument(
+        "--device", default="cpu", choices=("cpu", "cuda"), help="where the inputs live (default: cpu)"
+    )
+    check.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="which random inputs to draw (default: 0)"
+    )
+    check.add_argument(
+        "--timeout", type=_seconds, metavar="S", help="seconds for an exercise (default: its own, 10)"
+    )
+    check.set_defaults(run=commands.check)
+
+    listing = subcommands.add_parser("exercises", help="list all exercises")
+    listing.add_argument("--json", action="store_true", help="print the list as JSON")
+    listing.set_defaults(run=commands.exercises)
+
+    progress = subcommands.add_parser("progress", help="show what you have done so far")
+    progress.add_argument("--json", action="store_true", help="print it as JSON")
+    progress.set_defaults(run=commands.progress)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except commands.UsageError as error:
+        print(f"autograder: {error}", file=sys.stderr)
+        if getattr(options, "json", False):
+            print(json.dumps({"error": str(error)}))
+        return WRONG_USAGE
+    except KeyboardInterrupt:
+        print("autograder: interrupted; nothing was changed", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `autograder exercises | head`
+        sys.stderr.close()
+        return 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, got {text!r}") from None
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError(f"expected more than 0 and at most 3600 seconds, got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""What each command of `autograder` does: read, grade, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from autograder import exercises as catalogue
+from autograder import panel
+from autograder import progress as log
+from autograder.answers import NotebookError, find_answer, read_cells
+from autograder.child import ISOLATION, AnswerProcess
+from autograder.exercise import Exercise
+from autograder.grading import ungraded
+from autograder.outcome import Failure
+from autograder.report import Report
+
+GRADER_BROKE = 3
+MOST_ANSWER_BYTES = 2**20
+
+
+class UsageError(Exception):
+    """The command was called in a way that cannot be served; the message says what to do instead."""
+
+
+def check(options: argparse.Namespace) -> int:
+    if options.device == "cuda":
+        _need_cuda()
+    if options.what.endswith(".ipynb"):
+        if options.file is not None:
+            raise UsageError("give either a notebook, or an exercise with --file, not both")
+        return _check_notebook(Path(options.what), options)
+    exercise = _find(options.what)
+    if options.file is None:
+        raise UsageError(f"say where the answer is: autograder check {options.what} --file ANSWER.py")
+    source = _read_answer(options.file)
+    with AnswerProcess() as process:
+        report = _grade(process, exercise, source, (), options)
+    _print_reports([report], options.json, single=True)
+    return _exit_code([report])
+
+
+def _check_notebook(path: Path, options: argparse.Namespace) -> int:
+    try:
+        cells = read_cells(path)
+    except NotebookError as error:
+        raise UsageError(str(error)) from None
+    found = {e.name: find_answer(cells, e) for e in catalogue.all_exercises()}
+    chapters = {e.chapter for e in catalogue.all_exercises() if found[e.name] is not None}
+    if not chapters:
+        raise UsageError(f"{path} holds no answer to any exercise of the course")
+    reports = []
+    with AnswerProcess() as process:
+        for exercise in catalogue.all_exercises():
+            if exercise.chapter not in chapters:
+                continue
+            answer = found[exercise.name]
+            if answer is None:
+                missing = Failure("not attempted", "its answer cell is not in the notebook")
+                reports.append(ungraded(exercise, missing, seed=options.seed, isolation=ISOLATION))
+            else:
+                reports.append(_grade(process, exercise, answer.source, answer.helpers, options))
+    _print_reports(reports, options.json, single=False)
+    return _exit_code(reports)
+
+
+def _grade(
+    process: AnswerProcess,
+    exercise: Exercise,
+    source: str,
+    helpers: tuple[str, ...],
+    options: argparse.Namespace,
+) -> Report:
+    return process.grade(
+        exercise, source, prelude=helpers, seed=options.seed, device=options.device, timeout=options.timeout
+    )
+
+
+def _exit_code(reports: list[Report]) -> int:
+    return GRADER_BROKE if any(r.status == "grader_error" for r in reports) else 0
+
+
+def _print_reports(reports: list[Report], as_json: bool, single: bool) -> None:
+    if as_json:
+        plain = [report.as_json() for report in reports]
+        print(json.dumps(plain[0] if single else plain, ensure_ascii=False))
+        return
+    for report in reports:
+        hints = () if single is False else catalogue.find(report.exercise).hints
+        text = panel.as_text(report, hints=())
+        print(text)
+        if hints and report.status == "failed":
+            print(f"  Hint: {hints[0]}")
+    if not single:
+        points, most = sum(r.points for r in reports), sum(r.max_points for r in reports)
+        passed = sum(r.status == "passed" for r in reports)
+        print(f"\n{passed} of {len(reports)} exercises passed, {points} of {most} points.")
+
+
+def exercises(options: argparse.Namespace) -> int:
+    rows = [_row(e) for e in catalogue.all_exercises()]
+    if options.json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return 0
+    _table(
+        "The exercises of the course",
+        ("number", "exercise", "kind", "points", "minutes", "mistakes known", "right forms"),
+        [
+            (
+                r["number"],
+                r["id"],
+                r["kind"],
+                r["points"],
+                r["minutes"],
+                len(r["misconceptions"]),
+                len(r["alternatives"]),
+            )
+            for r in rows
+        ],
+    )
+    return 0
+
+
+def _row(exercise: Exercise) -> dict[str, Any]:
+    return {
+        "id": exercise.name,
+        "number": exercise.number,
+        "chapter": exercise.chapter,
+        "title": exercise.title,
+        "kind": exercise.kind,
+        "points": exercise.points,
+        "minutes": exercise.minutes,
+        "difficulty": exercise.difficulty,
+        "misconceptions": [m.id for m in exercise.misconceptions],
+        "alternatives": [a.title for a in exercise.alternatives],
+    }
+
+
+def progress(options: argparse.Namespace) -> int:
+    standings = log.standings(catalogue.all_exercises())
+    if options.json:
+        keys = ("status", "points", "tries", "hints", "first_prediction")
+        plain = [
+            {"exercise": s.exercise.name, "number": s.exercise.number, "max_points": s.exercise.points}
+            | {key: getattr(s, key) for key in keys}
+            for s in standings
+        ]
+        print(json.dumps(plain, ensure_ascii=False))
+        return 0
+    marks = {"passed": "✓ passed", "tried": "… tried", "open": "○ open"}
+    rows = [
+        (
+            s.exercise.number,
+            s.exercise.title,
+            marks[s.status],
+            f"{s.points}/{s.exercise.points}",
+            s.tries,
+            s.hints,
+        )
+        for s in standings
+    ]
+    _table("Your progress", ("number", "exercise", "state", "points", "tries", "hints"), rows)
+    points, most = sum(s.points for s in standings), sum(s.exercise.points for s in standings)
+    print(f"{points} of {most} points.", end=" ")
+    upcoming = next((s for s in standings if s.status != "passed"), None)
+    print(f"Next: {upcoming.exercise.number}, {upcoming.exercise.title}." if upcoming else "All done.")
+    for s in standings:
+        if s.first_prediction:
+            verb = "right" if s.first_right else "not right"
+            confidence = s.first_prediction.get("confidence")
+            print(f"Prediction {s.exercise.number}: your first was {verb}; you gave it {confidence}.")
+    return 0
+
+
+def _table(title: str, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        print("\t".join(header))
+        for row in rows:
+            print("\t".join(map(str, row)))
+        return
+    table = Table(title=title, title_justify="left")
+    for name, example in zip(header, rows[0] if rows else header, strict=True):
+        table.add_column(name, justify="right" if isinstance(example, int) else "left")
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+def _find(key: str) -> Exercise:
+    try:
+        return catalogue.find(key)
+    except catalogue.UnknownExercise as unknown:
+        raise UsageError(str(unknown)) from None
+
+
+def _read_answer(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: name the .py file that defines the function")
+        if path.stat().st_size > MOST_ANSWER_BYTES:
+            raise UsageError(
+                f"{path} is larger than {MOST_ANSWER_BYTES >> 20} MB: an answer is a few lines of Python"
+            )
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}: name the file that defines the function") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not a text file in UTF-8") from None
+
+
+def _need_cuda() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda needs a CUDA device, and torch finds none here; leave it out to use the CPU"
+        )

@@ -1,0 +1,176 @@
+"""What an exercise is: one definition, used by the learner's check, by the tests and by the instructor.
+
+An exercise on a function of `llmlib` names the function; the function itself is the oracle. Its checks are
+lists of *cases*, calls with inputs chosen so that mistakes show. Its misconceptions are runnable wrong
+implementations: each lets the check say what went wrong, is a mutant that the checks must fail, and is a
+row in the instructor's table of common mistakes. Its alternatives are right answers in another form, and
+every one of them must pass.
+
+An exercise whose answer is a value (a prediction, a list of probes) has no function behind it: its checks
+carry a `judge` instead of cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+Kind = Literal["code", "bug hunt", "prediction", "mutants", "experiment"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the answer.
+
+    arguments: by parameter name, in the function's order. Tensors, numbers, strings, None, lists, tuples.
+    gradient:  also compare the gradients with respect to every floating-point tensor argument.
+    """
+
+    arguments: Mapping[str, Any]
+    gradient: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named property worth some points.
+
+    name:    what is right when it passes, as the learner reads it: "divides the scores by √d_k".
+    points:  what it is worth.
+    cases:   calls on which the answer must agree with the reference, drawn from a generator.
+    judge:   for an answer that is a value: `judge(value, generator)` returns None when right, or a
+             sentence that says what is wrong (without the right value).
+    after:   names of the checks that must pass before this one counts. None means the first check of
+             the exercise: a constant that happens to please a side property earns nothing.
+    """
+
+    name: str
+    points: int
+    cases: Callable[[torch.Generator], Iterable[Case]] | None = None
+    judge: Callable[[Any, torch.Generator], str | None] | None = None
+    after: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.cases is None) == (self.judge is None):
+            raise ValueError(f"check {self.name!r} needs either cases or a judge, not both and not neither")
+
+
+@dataclass(frozen=True)
+class Misconception:
+    """A wrong answer that people really give.
+
+    id:     short and stable, for tables: "scale-by-d-model".
+    title:  what the answer does, in a clause: "the scores are divided by √d_model, not √d_k".
+    advice: one or two sentences that lead on without giving the answer.
+    answer: the wrong implementation, with the exercise's signature; for a value exercise, a function of
+            no arguments that returns the wrong value.
+    """
+
+    id: str
+    title: str
+    advice: str
+    answer: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A right answer in another form, which must pass. `answer` as for a misconception."""
+
+    title: str
+    answer: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise with everything that is known about it except its prose, which stands in the manuscript.
+
+    name:       the dotted path of the reference in `llmlib` ("attention.softmax"), or for a value or bug-hunt
+                exercise any dotted name in the same style ("attention.predict_variance").
+    number:     chapter.place, as the learner sees it: "3.2".
+    answer_name: the name that the learner's cell defines; by default the last part of `name`.
+    reference:  the oracle: a function, or for a value exercise None.
+    starter:    a bug hunt's stub: the broken source that the learner receives.
+    forbidden:  library functions that would be the answer, by their public dotted name
+                ("torch.softmax", "torch.nn.functional.softmax", "torch.Tensor.softmax"), and by operator
+                ("aten::_softmax"), which also catches `torch._C` and `torch.ops`.
+    difficulty: 1 to 3.
+    timeout:    seconds for one check of the whole exercise.
+    """
+
+    name: str
+    number: str
+    title: str
+    minutes: int
+    difficulty: int
+    checks: tuple[Check, ...]
+    hints: tuple[str, ...]
+    kind: Kind = "code"
+    reference: Callable[..., Any] | None = None
+    misconceptions: tuple[Misconception, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    starter: str | None = None
+    answer_name: str = ""
+    timeout: float = 10.0
+    takes_value: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answer_name", self.answer_name or self.name.rsplit(".", 1)[-1])
+        object.__setattr__(self, "takes_value", self.reference is None)
+        if not self.checks or sum(check.points for check in self.checks) <= 0:
+            raise ValueError(f"exercise {self.number} ({self.name}) needs at least one check worth a point")
+        if self.takes_value != all(check.judge is not None for check in self.checks):
+            raise ValueError(
+                f"exercise {self.number} ({self.name}): value exercises have judges, others cases"
+            )
+        known: set[str] = set()
+        for check in self.checks:
+            if unknown := set(check.after or ()) - known:
+                raise ValueError(f"{self.number}: check {check.name!r} comes after unknown {sorted(unknown)}")
+            known.add(check.name)
+
+    @property
+    def points(self) -> int:
+        return sum(check.points for check in self.checks)
+
+    @property
+    def chapter(self) -> int:
+        return int(self.number.split(".")[0])
+
+    @property
+    def grade_id(self) -> str:
+        """The name of the answer cell in every notebook: "attention-softmax"."""
+        return self.name.replace(".", "-").replace("_", "-")
+
+    def prerequisites(self, check: Check) -> tuple[str, ...]:
+        if check.after is not None:
+            return check.after
+        return () if check is self.checks[0] else (self.checks[0].name,)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter as the grader knows it.
+
+    number, slug: 3 and "03-attention"; the manuscript is `book/03-attention.md`.
+    imports:      the notebook's first code, which also fills the namespace of an answer checked from a file.
+    """
+
+    number: int
+    slug: str
+    title: str
+    imports: str
+    exercises: tuple[Exercise, ...]
+
+    def __post_init__(self) -> None:
+        for place, exercise in enumerate(self.exercises, start=1):
+            if exercise.number.split(".")[0] != str(self.number):
+                raise ValueError(f"exercise {exercise.number} does not belong to chapter {self.number}")
+            if place > 1 and _place(self.exercises[place - 2]) >= _place(exercise):
+                raise ValueError(f"exercise {exercise.number} stands out of order in chapter {self.number}")
+
+
+def _place(exercise: Exercise) -> int:
+    return int(exercise.number.split(".")[1])

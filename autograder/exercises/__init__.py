@@ -1,0 +1,54 @@
+"""The catalogue of exercises: find one by its number ("3.3") or its dotted name ("attention.causal_mask")."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+
+from autograder.exercise import Chapter, Exercise
+
+
+class UnknownExercise(LookupError):
+    """No exercise has this number or name; the message offers the nearest ones."""
+
+
+@cache
+def chapters() -> tuple[Chapter, ...]:
+    from autograder.exercises import attention  # here, not above: a bare `import autograder` stays light
+
+    return (attention.CHAPTER,)
+
+
+def all_exercises() -> tuple[Exercise, ...]:
+    return tuple(exercise for chapter in chapters() for exercise in chapter.exercises)
+
+
+def earlier(exercise: Exercise) -> tuple[Exercise, ...]:
+    """The exercises before this one, whose references an answer may build on."""
+    everything = all_exercises()
+    return everything[: everything.index(exercise)]
+
+
+def find_chapter(number: int) -> Chapter:
+    for chapter in chapters():
+        if chapter.number == number:
+            return chapter
+    raise UnknownExercise(
+        f"there is no chapter {number}: there are {', '.join(str(c.number) for c in chapters())}"
+    )
+
+
+def find(key: str) -> Exercise:
+    """The exercise with this number, dotted name, last part of the name, or grade id."""
+    key = str(key).strip()
+    exercises = all_exercises()
+    for exercise in exercises:
+        if key in (exercise.number, exercise.name, exercise.grade_id):
+            return exercise
+    by_last_part = [e for e in exercises if key == e.answer_name]
+    if len(by_last_part) == 1:
+        return by_last_part[0]
+    names = [n for e in exercises for n in (e.number, e.name, e.answer_name)]
+    near = list(dict.fromkeys(difflib.get_close_matches(key, names, n=3, cutoff=0.5)))
+    offer = f"did you mean {' or '.join(near)}?" if near else "`autograder exercises` lists them all."
+    raise UnknownExercise(f"there is no exercise {key!r}: {offer}")

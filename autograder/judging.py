@@ -1,0 +1,265 @@
+"""Is this outcome right? Type, device, dtype, shape and finiteness first, then the numbers.
+
+The expected value is the reference's, computed in float64. How far an answer may be from it depends on the
+case: rounding errors grow with the numbers' size and with how strongly the output reacts to its inputs, so
+both are measured. A right answer of another form stays well inside; a wrong formula does not come near.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder.exercise import Case
+from autograder.outcome import Outcome
+from autograder.running import LocalRunner, copy_value, parameters_of
+
+# An answer may do some dozens of roundings more than the reference, in another order.
+ROUNDINGS = 64
+# Whatever the conditioning says, one part in fifty of the largest value is a difference, not a rounding.
+CAP = 0.02
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the reference does on a case.
+
+    value:     in the dtype the answer must have, for its type, dtype and shape.
+    exact:     the same in float64, for its numbers.
+    tolerance: the absolute difference allowed to `exact`.
+    gradients, gradient_tolerances: by argument name, for a case that asks for gradients.
+    error:     the exception that the reference raises here, or None.
+    """
+
+    value: Any
+    exact: Any
+    tolerance: float
+    gradients: Mapping[str, Tensor]
+    gradient_tolerances: Mapping[str, float]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """What is wrong with an outcome: the kind, for the shrinking, and a sentence for the learner."""
+
+    kind: str
+    message: str
+
+
+def expect(reference: Callable[..., Any], case: Case) -> Expected:
+    """Run the reference: in the case's precision, in float64, and in float64 on inputs off by a rounding."""
+    parameters = parameters_of(reference)
+
+    def run(arguments: Mapping[str, Any]) -> Outcome:
+        return LocalRunner(reference, parameters=parameters, watched=False)(Case(arguments, case.gradient))
+
+    plain = run(case.arguments)
+    if plain.failure is not None:
+        return Expected(None, None, 0.0, {}, {}, error=plain.failure.exception)
+    epsilon = max(
+        (
+            torch.finfo(v.dtype).eps
+            for v in _tensors([*case.arguments.values(), plain.value])
+            if v.is_floating_point()
+        ),
+        default=0.0,
+    )
+    exact = run({n: _as_float64(v) for n, v in case.arguments.items()})
+    nudged = run(
+        {n: _nudge(_as_float64(v), epsilon, seed) for seed, (n, v) in enumerate(case.arguments.items())}
+    )
+    gradients = {n: g for n, g in (exact.gradients or {}).items() if g is not None}
+    nudged_gradients = nudged.gradients or {}
+    return Expected(
+        value=plain.value,
+        exact=exact.value,
+        tolerance=_tolerance(exact.value, nudged.value, epsilon),
+        gradients=gradients,
+        gradient_tolerances={
+            n: _tolerance(g, nudged_gradients.get(n), epsilon) for n, g in gradients.items()
+        },
+    )
+
+
+def compare(outcome: Outcome, expected: Expected, axes: tuple[str, ...] | None = None) -> Mismatch | None:
+    """None if the outcome is right, else what is wrong. `axes` are the output's axis names, if known."""
+    if outcome.mutated:
+        names = " and ".join(f"`{name}`" for name in outcome.mutated)
+        return Mismatch("mutated", f"it changes its input {names} in place; work on a new tensor instead")
+    if outcome.failure is not None:
+        if expected.error and outcome.failure.exception == expected.error:
+            return None
+        return Mismatch(outcome.failure.kind, outcome.failure.message)
+    if expected.error:
+        return Mismatch("no error", f"it should raise {expected.error} here, but returned a value")
+    return (
+        _compare_type(outcome.value, expected.value, axes)
+        or _compare_numbers(outcome.value, expected.exact, expected.tolerance, "value", "the result")
+        or _compare_gradients(outcome, expected)
+    )
+
+
+def close(a: Any, b: Any, tolerance: float) -> bool:
+    """The same kind of thing with the same numbers, within a tolerance; NaN equals NaN."""
+    return _compare_type(a, b, None) is None and _compare_numbers(a, b, tolerance, "value", "") is None
+
+
+def _compare_type(got: Any, want: Any, axes: tuple[str, ...] | None) -> Mismatch | None:
+    if isinstance(want, Tensor):
+        if not isinstance(got, Tensor):
+            return Mismatch("type", f"expected a tensor, got {_kind(got)}")
+        if tuple(got.shape) != tuple(want.shape):
+            return Mismatch("shape", f"expected shape {shape_text(want, axes)}, got {tuple(got.shape)}")
+        if got.dtype != want.dtype:
+            return Mismatch("dtype", f"expected dtype {_dtype(want)}, got {_dtype(got)}")
+        return None
+    if isinstance(want, list | tuple):
+        if not isinstance(got, list | tuple) or len(got) != len(want):
+            return Mismatch("type", f"expected {_kind(want)} of {len(want)}, got {_kind(got)}")
+        return next((m for g, w in zip(got, want, strict=True) if (m := _compare_type(g, w, None))), None)
+    if isinstance(want, float):
+        if not isinstance(got, int | float) or isinstance(got, bool):
+            return Mismatch("type", f"expected a number, got {_kind(got)}")
+        return None
+    if type(got) is not type(want):
+        return Mismatch("type", f"expected {_kind(want)}, got {_kind(got)}")
+    return None
+
+
+def _compare_numbers(got: Any, want: Any, tolerance: float, kind: str, what: str) -> Mismatch | None:
+    if isinstance(want, list | tuple):
+        pairs = zip(got, want, strict=True)
+        return next((m for g, w in pairs if (m := _compare_numbers(g, w, tolerance, kind, what))), None)
+    if isinstance(want, float):
+        return _compare_numbers(torch.tensor(float(got)), torch.tensor(want), tolerance, kind, what)
+    if not isinstance(want, Tensor):
+        return (
+            None
+            if got == want
+            else Mismatch(kind, f"{what} differs: expected {want!r}, got {str(got)[:80]!r}")
+        )
+    got = got.cpu()
+    if not want.is_floating_point():
+        if torch.equal(got.to(want.dtype), want):
+            return None
+        wrong = int((got != want).sum())
+        return Mismatch(kind, f"{wrong} of {want.numel()} entries are wrong")
+    got, want = got.double(), want.double()
+    finite = want.isfinite()
+    if not torch.equal(got.isfinite(), finite):
+        if (got.isnan() & finite).any():
+            return Mismatch("nan", f"{what} has NaN in {int(got.isnan().sum())} of {got.numel()} entries")
+        if (got.isinf() & finite).any():
+            return Mismatch(
+                "infinite", f"{what} is infinite in {int(got.isinf().sum())} of {got.numel()} entries"
+            )
+        return Mismatch(kind, f"{what} should be infinite in places, and is not")
+    if not torch.equal(got.nan_to_num()[~finite], want.nan_to_num()[~finite]):
+        return Mismatch(kind, f"{what} differs where it is infinite")
+    difference = (got - want).abs()[finite]
+    if difference.numel() and float(difference.max()) > tolerance:
+        wrong = int((difference > tolerance).sum())
+        return Mismatch(
+            kind, f"{wrong} of {want.numel()} numbers differ, by up to {float(difference.max()):.3g}"
+        )
+    return None
+
+
+def _compare_gradients(outcome: Outcome, expected: Expected) -> Mismatch | None:
+    if outcome.backward_failure is not None:
+        return Mismatch("gradient", f"the backward pass fails: {outcome.backward_failure.message}")
+    for name, want in expected.gradients.items():
+        got = (outcome.gradients or {}).get(name)
+        if got is None:
+            if float(want.abs().max()) <= expected.gradient_tolerances[name]:
+                continue  # nothing was to arrive
+            return Mismatch("gradient", f"no gradient reaches `{name}`: it was cut off on the way")
+        tolerance = expected.gradient_tolerances[name]
+        if m := _compare_numbers(got, want, tolerance, "gradient", f"the gradient of `{name}`"):
+            return Mismatch(
+                "gradient", m.message if "gradient" in m.message else f"gradient of `{name}`: {m.message}"
+            )
+    return None
+
+
+def _tolerance(exact: Any, nudged: Any, epsilon: float) -> float:
+    tolerance = 0.0
+    pairs = zip(_tensors([exact]), _tensors([nudged]), strict=False)
+    for a, b in pairs:
+        if not a.is_floating_point() or not a.numel():
+            continue
+        finite = a.isfinite() & b.isfinite()
+        if not finite.any():
+            continue
+        size, shift = float(a[finite].abs().max()), float((a - b).abs()[finite].max())
+        tolerance = max(tolerance, min(ROUNDINGS * (epsilon * size + shift), CAP * size))
+    if isinstance(exact, float) and isinstance(nudged, float):
+        tolerance = ROUNDINGS * (
+            max(epsilon, torch.finfo(torch.float32).eps) * abs(exact) + abs(exact - nudged)
+        )
+    return max(tolerance, 1e-12)
+
+
+def _as_float64(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.double() if value.is_floating_point() else value
+    if isinstance(value, list | tuple):
+        return type(value)(_as_float64(item) for item in value)
+    return value
+
+
+def _nudge(value: Any, epsilon: float, seed: int) -> Any:
+    if isinstance(value, Tensor) and value.is_floating_point():
+        generator = torch.Generator().manual_seed(seed)
+        return value * (
+            1 + epsilon * (2 * torch.rand(value.shape, generator=generator, dtype=value.dtype) - 1)
+        )
+    return copy_value(value)
+
+
+def _tensors(values: list[Any] | tuple[Any, ...]) -> list[Tensor]:
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found.extend(_tensors(value))
+    return found
+
+
+def shape_text(tensor: Tensor, axes: tuple[str, ...] | None) -> str:
+    """A shape with the axes' names, where they fit: "(batch 2, query 3, key 5)"."""
+    sizes = tuple(tensor.shape)
+    if not axes or not sizes:
+        return str(sizes)
+    leading = [a for a in axes if a.startswith(("*", "..."))]
+    named = [a for a in axes if a not in leading]
+    if len(named) > len(sizes) or (not leading and len(named) != len(sizes)):
+        return str(sizes)
+    free = len(sizes) - len(named)
+    parts = [str(n) for n in sizes[:free]] + [f"{a} {n}" for a, n in zip(named, sizes[free:], strict=True)]
+    return f"({', '.join(parts)})"
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "None (is a `return` missing?)"
+    name = type(value).__name__
+    article = "an" if name[0] in "aeiou" else "a"
+    if isinstance(value, list | tuple):
+        return f"{article} {name} of {len(value)}"
+    return f"{article} {name}"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,161 @@
+"""The learner's face: `start`, `check`, `verdict` and `hint`, as the chapters' cells call them.
+
+Nothing here needs nbgrader or a Jupyter server, and nothing here lets an exception reach the learner for
+something that they did. Outside a notebook the same words are printed.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from autograder import exercises, panel, progress
+from autograder.exercise import Exercise
+from autograder.grading import grade_callable
+from autograder.report import Report
+
+SEED = 0  # in a notebook the same probes every time: a learner can follow what changed
+
+
+class _Session:
+    """What one kernel remembers between cells: the last verdict, and how many hints were shown."""
+
+    def __init__(self) -> None:
+        self.points: float | None = 0
+        self.hints_shown: dict[str, int] = {}
+
+
+_session = _Session()
+
+
+class NotYetDefined:
+    """Stands under an exercise's name until the learner's cell defines it, so that `check` can say so."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"Exercise {self.name}: run the cell that defines it first")
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: not defined yet>"
+
+
+def start(chapter: int) -> None:
+    """Begin a chapter: its exercises' names exist from here on, waiting for your definitions."""
+    namespace = sys._getframe(1).f_globals
+    for exercise in exercises.find_chapter(chapter).exercises:
+        namespace.setdefault(exercise.answer_name, NotYetDefined(exercise.answer_name))
+
+
+def check(answer: Any, number: str) -> Any:
+    """Check your answer, show what was found, and give back a function that works.
+
+    That is your own if it passes, else the course's, so that the rest of the chapter runs. A value (a
+    prediction, say) comes back as it is.
+    """
+    try:
+        exercise = exercises.find(number)
+    except exercises.UnknownExercise as unknown:
+        _session.points = 0
+        _show_text(str(unknown))
+        return answer
+    if lent_for(answer) is not None:
+        report = _plain(
+            exercise,
+            "not_attempted",
+            f"this is the course's own function, lent to you so that the chapter runs on: "
+            f"run the cell with your own `{exercise.answer_name}` again, then this one",
+        )
+    elif isinstance(answer, NotYetDefined):
+        report = _plain(
+            exercise,
+            "not_attempted",
+            f"`{exercise.answer_name}` is not defined yet: run the cell above; does it show an error?",
+        )
+    else:
+        report = grade_callable(exercise, answer, seed=SEED)
+    notes = []
+    if report.status != "not_attempted" and (trouble := progress.record_check(report, answer)):
+        notes.append(trouble)
+    lends = not exercise.takes_value and report.status != "passed"
+    if lends:
+        notes.append(
+            f"The chapter goes on with the course's own `{exercise.answer_name}` until yours passes."
+        )
+    _session.points = None if report.status == "grader_error" else report.points
+    _show(panel.as_html(report, notes, exercise.hints), panel.as_text(report, notes, exercise.hints))
+    return lend(exercise) if lends else answer
+
+
+def verdict() -> float | None:
+    """The points of the check just above: the cell's last value, which is where nbgrader reads it.
+
+    Each check counts once. None, which nbgrader takes for full marks, if the grader itself broke.
+    """
+    points, _session.points = _session.points, 0
+    return points
+
+
+def hint(number: str) -> None:
+    """Show the next hint for an exercise; the first one again after the last."""
+    try:
+        exercise = exercises.find(number)
+    except exercises.UnknownExercise as unknown:
+        _show_text(str(unknown))
+        return
+    count = len(exercise.hints)
+    if not count:
+        _show_text(f"Exercise {exercise.number} has no hints.")
+        return
+    place = _session.hints_shown.get(exercise.name, 0) % count
+    _session.hints_shown[exercise.name] = place + 1
+    progress.record("hint", exercise.name, place=place + 1)
+    _show_text(f"Hint {place + 1} of {count} for exercise {exercise.number}: {exercise.hints[place]}")
+
+
+def lend(exercise: Exercise) -> Callable[..., Any]:
+    """The reference, marked as lent: it works, but it is nobody's answer."""
+    reference = exercise.reference
+    assert reference is not None
+
+    @functools.wraps(reference)
+    def lent(*args: Any, **kwargs: Any) -> Any:
+        return reference(*args, **kwargs)
+
+    lent.__lent_for__ = exercise.name  # type: ignore[attr-defined]
+    return lent
+
+
+def lent_for(answer: Any) -> str | None:
+    """The exercise that this function was lent for, or whose reference it is; None for anybody's own."""
+    lent = inspect.getattr_static(answer, "__lent_for__", None)
+    if isinstance(lent, str):
+        return lent
+    originals = ((e.reference, e.name) for e in exercises.all_exercises() if e.reference is not None)
+    return next((name for reference, name in originals if answer is reference), None)
+
+
+def _plain(exercise: Exercise, status: Any, reason: str) -> Report:
+    return Report(
+        exercise.name, exercise.number, exercise.title, status, max_points=exercise.points, reason=reason
+    )
+
+
+def _show_text(text: str) -> None:
+    _show(f'<div style="padding:.3em 1em;max-width:52em">{escape(text)}</div>', text)
+
+
+def _show(html: str, text: str) -> None:
+    if "IPython" in sys.modules:
+        from IPython import get_ipython
+        from IPython.display import display
+
+        if get_ipython() is not None:
+            display({"text/html": html, "text/plain": text}, raw=True)
+            return
+    print(text)

@@ -1,0 +1,47 @@
+"""What came of one call of an answer: plain facts, which can cross from one process to another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+FailureKind = Literal[
+    "exception",  # the answer raised
+    "not attempted",  # it still raises the stub's NotImplementedError
+    "timeout",  # it did not come back in time
+    "died",  # its process ended
+    "forbidden",  # it called a library function that is the exercise
+    "reference",  # it called the course's own solution
+    "undefined",  # there is no such name, or it cannot be called like this
+    "unreadable",  # the value cannot be carried out of the answer's process
+]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a call gave no value. `line` counts from 1 within the answer's own text; None if unknown."""
+
+    kind: FailureKind
+    message: str
+    exception: str = ""
+    line: int | None = None
+    line_text: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One call's result.
+
+    value:     what the answer returned.
+    failure:   what stopped it instead.
+    mutated:   the arguments that it changed in place.
+    gradients: by argument name; None where no gradient arrived. The whole is None if none were asked for.
+    backward_failure: what stopped the backward pass, when the forward pass was fine.
+    """
+
+    value: Any = None
+    failure: Failure | None = None
+    mutated: tuple[str, ...] = ()
+    gradients: Mapping[str, Any] | None = None
+    backward_failure: Failure | None = None
