@@ -10,6 +10,7 @@ import argparse
 import shutil
 import sys
 import time
+import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,14 +33,15 @@ def build(root: Path, output: Path, *, verbose: bool = False) -> int:
     import yaml
     from jupyter_book.sphinx import build_sphinx  # slow to import, and not needed for --help
 
+    # It looks at every object in memory, and some of torch's complain when looked at.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="sphinx_external_toc")
     html, doctrees = output / "html", output / ".doctrees"
     status = build_sphinx(
         str(root),
         str(html),
         path_config=str(root / "_config.yml"),
         doctreedir=str(doctrees),
-        noconfig=False,
-        confdir=str(root),
+        noconfig=True,
         confoverrides={"latex_individualpages": False, "nitpicky": True},
         warningiserror=True,
         keep_going=True,

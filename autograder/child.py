@@ -104,6 +104,8 @@ class AnswerProcess:
         except wire.WireError as error:
             self._kill()
             return Failure("died", f"the answer's process sent something unreadable: {error}")
+        if isinstance(reply, dict) and "fault" in reply:
+            raise RuntimeError(f"in the worker: {reply['fault']}")
         if isinstance(reply, dict) and "ended" in reply:
             self._kill()
             return Failure("died", _death(reply["ended"]))

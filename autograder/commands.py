@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -185,10 +186,11 @@ def _table(title: str, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
         return
     table = Table(title=title, title_justify="left")
     for name, example in zip(header, rows[0] if rows else header, strict=True):
-        table.add_column(name, justify="right" if isinstance(example, int) else "left")
+        table.add_column(name, justify="right" if isinstance(example, int) else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(str, row))
-    Console().print(table)
+    # Piped into a file or a pager, nothing needs cutting short.
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _find(key: str) -> Exercise:

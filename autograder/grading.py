@@ -61,7 +61,7 @@ def grade_function(exercise: Exercise, runner: Runner, *, seed: int = 0, **about
 def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[str, Any]) -> Report:
     reference = exercise.reference
     assert reference is not None
-    axes = axes_of(reference)
+    axes, device = axes_of(reference), about.get("device", "cpu")
     called: list[Called] = []
     results: list[CheckResult] = []
     first: tuple[Case, Outcome, Expected, Mismatch] | None = None
@@ -73,7 +73,7 @@ def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[s
             expected = expect(reference, case)
             outcome = runner(case) if stopped is None else Outcome(failure=stopped)
             called.append((case, outcome, expected))
-            mismatch = compare(outcome, expected, axes.get("return"))
+            mismatch = compare(outcome, expected, axes.get("return"), device)
             if mismatch and wrong is None:
                 wrong = (case, outcome, expected, mismatch)
             if outcome.failure is not None and outcome.failure.kind in FINAL:
@@ -92,7 +92,7 @@ def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[s
         "failed",
         tuple(results),
         misconception=mistake,
-        counterexample=None if stopped else _counterexample(first, runner, reference, axes),
+        counterexample=None if stopped else _counterexample(first, runner, reference, axes, device),
         reason=failed.message,
         line=failure.line if failure else None,
         line_text=failure.line_text if failure else "",
@@ -191,7 +191,11 @@ def _passed(name: str, results: list[CheckResult]) -> bool:
 
 
 def _counterexample(
-    first: tuple[Case, Outcome, Expected, Mismatch], runner: Runner, reference: Callable[..., Any], axes: Any
+    first: tuple[Case, Outcome, Expected, Mismatch],
+    runner: Runner,
+    reference: Callable[..., Any],
+    axes: Any,
+    device: str,
 ) -> Counterexample:
     case, outcome, expected, mismatch = first
 
@@ -199,7 +203,7 @@ def _counterexample(
         wanted = expect(reference, smaller)
         if wanted.error:
             return False
-        found = compare(runner(smaller), wanted)
+        found = compare(runner(smaller), wanted, device=device)
         return found is not None and found.kind == mismatch.kind
 
     small = shrink(case, axes, still_wrong)

@@ -33,6 +33,7 @@ class Expected:
     exact:     the same in float64, for its numbers.
     tolerance: the absolute difference allowed to `exact`.
     gradients, gradient_tolerances: by argument name, for a case that asks for gradients.
+    from_tensors: whether a tensor is among the inputs: then the result belongs on their device.
     error:     the exception that the reference raises here, or None.
     """
 
@@ -41,6 +42,7 @@ class Expected:
     tolerance: float
     gradients: Mapping[str, Tensor]
     gradient_tolerances: Mapping[str, float]
+    from_tensors: bool = True
     error: str | None = None
 
 
@@ -81,14 +83,20 @@ def expect(reference: Callable[..., Any], case: Case) -> Expected:
         exact=exact.value,
         tolerance=_tolerance(exact.value, nudged.value, epsilon),
         gradients=gradients,
+        from_tensors=bool(_tensors(list(case.arguments.values()))),
         gradient_tolerances={
             n: _tolerance(g, nudged_gradients.get(n), epsilon) for n, g in gradients.items()
         },
     )
 
 
-def compare(outcome: Outcome, expected: Expected, axes: tuple[str, ...] | None = None) -> Mismatch | None:
-    """None if the outcome is right, else what is wrong. `axes` are the output's axis names, if known."""
+def compare(
+    outcome: Outcome, expected: Expected, axes: tuple[str, ...] | None = None, device: str = "cpu"
+) -> Mismatch | None:
+    """None if the outcome is right, else what is wrong.
+
+    `axes` are the output's axis names, if known; `device` is where the inputs lived.
+    """
     if outcome.mutated:
         names = " and ".join(f"`{name}`" for name in outcome.mutated)
         return Mismatch("mutated", f"it changes its input {names} in place; work on a new tensor instead")
@@ -100,9 +108,17 @@ def compare(outcome: Outcome, expected: Expected, axes: tuple[str, ...] | None =
         return Mismatch("no error", f"it should raise {expected.error} here, but returned a value")
     return (
         _compare_type(outcome.value, expected.value, axes)
+        or _compare_device(outcome, expected, device)
         or _compare_numbers(outcome.value, expected.exact, expected.tolerance, "value", "the result")
         or _compare_gradients(outcome, expected)
     )
+
+
+def _compare_device(outcome: Outcome, expected: Expected, device: str) -> Mismatch | None:
+    wanted = device if expected.from_tensors else "cpu"
+    if not isinstance(expected.value, Tensor) or outcome.device == wanted:
+        return None
+    return Mismatch("device", f"the inputs are on {wanted}, but the result is on {outcome.device}")
 
 
 def close(a: Any, b: Any, tolerance: float) -> bool:

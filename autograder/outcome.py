@@ -35,6 +35,7 @@ class Outcome:
 
     value:     what the answer returned.
     failure:   what stopped it instead.
+    device:    where a returned tensor lives: "cpu" or "cuda".
     mutated:   the arguments that it changed in place.
     gradients: by argument name; None where no gradient arrived. The whole is None if none were asked for.
     backward_failure: what stopped the backward pass, when the forward pass was fine.
@@ -42,6 +43,7 @@ class Outcome:
 
     value: Any = None
     failure: Failure | None = None
+    device: str = "cpu"
     mutated: tuple[str, ...] = ()
     gradients: Mapping[str, Any] | None = None
     backward_failure: Failure | None = None

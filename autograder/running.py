@@ -90,10 +90,11 @@ class LocalRunner:
         if failure is not None:
             return Outcome(failure=failure, mutated=mutated)
         value = _detached(value)
+        device = value.device.type if isinstance(value, Tensor) else "cpu"
         if not case.gradient or mutated:
-            return Outcome(value=value, mutated=mutated)
+            return Outcome(value, device=device, mutated=mutated)
         gradients, backward_failure = self._gradients(arguments)
-        return Outcome(value=value, gradients=gradients, backward_failure=backward_failure)
+        return Outcome(value, device=device, gradients=gradients, backward_failure=backward_failure)
 
     def _gradients(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Tensor | None], Failure | None]:
         leaves = {n: copy_value(v, requires_grad=True) for n, v in arguments.items()}

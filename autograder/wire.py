@@ -111,7 +111,6 @@ def _encode_tensor(tensor: Tensor, blobs: list[bytes]) -> dict[str, Any]:
     if str(tensor.dtype) not in _DTYPES or tensor.layout != torch.strided:
         raise WireError(f"a tensor of {tensor.dtype} cannot be carried")
     plain = tensor.detach().as_subclass(Tensor).resolve_conj().resolve_neg()
-    device = plain.device.type
     # A transposed view arrives as a transposed view: its axes in the order of memory, and that order.
     order = sorted(range(plain.dim()), key=lambda axis: -plain.stride(axis))
     laid_out = plain.permute(order).contiguous().cpu()
@@ -124,7 +123,6 @@ def _encode_tensor(tensor: Tensor, blobs: list[bytes]) -> dict[str, Any]:
         "dtype": str(plain.dtype),
         "shape": list(laid_out.shape),
         "order": order,
-        "device": device,
         "at": [offset, len(data)],
     }
 
@@ -165,7 +163,7 @@ def _decode_tensor(about: dict[str, Any], body: memoryview) -> Tensor:
 def outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
     return {
         "value": outcome.value,
-        "device": outcome.value.device.type if isinstance(outcome.value, Tensor) else None,
+        "device": outcome.device,
         "failure": asdict(outcome.failure) if outcome.failure else None,
         "mutated": list(outcome.mutated),
         "gradients": dict(outcome.gradients) if outcome.gradients is not None else None,
@@ -185,6 +183,7 @@ def outcome_from_plain(plain: Any) -> Outcome:
             raise WireError("gradients that are not tensors")
         return Outcome(
             value=plain["value"],
+            device=str(plain["device"]),
             failure=failure_from_plain(plain["failure"]),
             mutated=tuple(str(name) for name in plain["mutated"]),
             gradients=gradients,

@@ -40,8 +40,13 @@ def main() -> None:
             return
         pid = os.fork()
         if pid == 0:
-            with contextlib.suppress(EOFError, BrokenPipeError):
+            try:
                 _serve(job, incoming, outgoing)
+            except (EOFError, BrokenPipeError):
+                pass  # the trusted side has gone; nobody is left to tell
+            except Exception as error:
+                # The answer's own exceptions are outcomes; this one is ours, and no learner's zero.
+                wire.write(outgoing, {"fault": f"{type(error).__name__}: {error}"})
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         wire.write(outgoing, {"ended": os.waitstatus_to_exitcode(status)})
@@ -79,7 +84,7 @@ def _define(job: dict[str, Any]) -> tuple[Any, Failure | None]:
     namespace: dict[str, Any] = {"__name__": "__answer__"}
     exec(job["imports"], namespace)
     for earlier in job["earlier"]:
-        namespace[earlier.rsplit(".", 1)[-1]] = _load(earlier)
+        namespace[earlier.split(":")[1]] = _load(earlier)
     for prelude in job["prelude"]:
         # The learner's own helper cells; one that fails takes only itself away.
         with contextlib.suppress(BaseException):
@@ -108,7 +113,7 @@ def _define(job: dict[str, Any]) -> tuple[Any, Failure | None]:
 
 def _load(path: str) -> Any:
     """The object at "package.module:name"."""
-    module, name = path.split(":") if ":" in path else path.rsplit(".", 1)
+    module, name = path.split(":")
     return getattr(importlib.import_module(module), name)
 
 

@@ -1,0 +1,263 @@
+"""Every way an answer can go, and what the verdict then says."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+
+import pytest
+import torch
+
+from autograder.grading import grade_callable
+from autograder.running import code_of
+
+
+def right(query, key, temperature=1.0):
+    return query @ key.transpose(-2, -1) / (math.sqrt(query.shape[-1]) * temperature)
+
+
+def test_right_answer_passes_with_every_point(exercise):
+    report = grade_callable(exercise, right)
+    assert (report.status, report.points, report.max_points) == ("passed", 4, 4)
+    assert report.reason is None and report.misconception is None and report.counterexample is None
+
+
+def test_alternative_and_renamed_parameters_pass(exercise):
+    for alternative in exercise.alternatives:
+        assert grade_callable(exercise, alternative.answer).status == "passed"
+    assert grade_callable(exercise, lambda q, k, t=1.0: right(q, k, t)).status == "passed"
+
+
+def test_each_misconception_is_named(exercise):
+    for misconception in exercise.misconceptions:
+        report = grade_callable(exercise, misconception.answer)
+        assert report.status == "failed" and report.points == 0
+        assert report.misconception is not None and report.misconception.id == misconception.id
+
+
+def test_unknown_mistake_is_not_given_a_name(exercise):
+    report = grade_callable(
+        exercise, lambda query, key, temperature=1.0: right(query, key, temperature) + 0.01
+    )
+    assert report.status == "failed" and report.misconception is None
+
+
+def test_partial_points_and_dependency(exercise):
+    report = grade_callable(exercise, lambda query, key, temperature=1.0: right(query, key))
+    assert [c.passed for c in report.checks] == [True, False, True] and report.points == 3
+    wrong = grade_callable(exercise, lambda query, key, temperature=1.0: torch.zeros(()))
+    assert wrong.points == 0
+    assert all("counts once this passes: divides by √d_k" in c.message for c in wrong.checks[1:])
+
+
+def test_counterexample_is_small_and_true(exercise):
+    report = grade_callable(exercise, exercise.misconceptions[0].answer)
+    example = report.counterexample
+    assert example is not None
+    assert max(len(text.split()) for text in example.inputs.values()) <= 4  # at most 2 × 2
+    assert float(example.expected.split()[0]) != float(example.got.split()[0])
+
+
+def test_stub_is_not_attempted(exercise):
+    def stub(query, key, temperature=1.0):
+        raise NotImplementedError("Exercise 3.1: scores")
+
+    report = grade_callable(exercise, stub)
+    assert report.status == "not_attempted" and report.points == 0
+    assert all(not c.passed and c.message for c in report.checks)
+
+
+def test_own_not_implemented_error_is_an_attempt(exercise):
+    def answer(query, key, temperature=1.0):
+        raise NotImplementedError("later")
+
+    assert grade_callable(exercise, answer).status == "failed"
+
+
+def test_exception_names_the_line(exercise):
+    def answer(query, key, temperature=1.0):
+        return query @ key  # the wrong line
+
+    report = grade_callable(exercise, answer)
+    assert report.status == "failed" and "RuntimeError" in report.reason
+    assert report.line == code_of(answer).co_firstlineno + 1
+    assert report.line_text == "return query @ key  # the wrong line"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (lambda query, key, temperature=1.0: None, "expected a tensor, got None (is a `return` missing?)"),
+        (lambda query, key, temperature=1.0: right(query, key).tolist(), "expected a tensor, got a list"),
+        (
+            lambda query, key, temperature=1.0: right(query, key).mT,
+            "expected shape (2, 3, query 4, key 6), got",
+        ),
+        (lambda query, key, temperature=1.0: right(query, key).float().bfloat16(), "expected dtype float32"),
+        (lambda query, key, temperature=1.0: right(query, key) * torch.nan, "NaN in 144 of 144 entries"),
+        (lambda query, key, temperature=1.0: right(query, key) / 0, "infinite in 144 of 144 entries"),
+        (lambda query: query, "should take (query, key, temperature), but it takes (query)"),
+        (3, "should be a function, but it is a value of type int"),
+        (torch.nn.Linear, "should be a function, but it is a class"),
+    ],
+)
+def test_bad_results_are_told_apart(exercise, answer, sentence):
+    report = grade_callable(exercise, answer)
+    assert report.status == "failed" and sentence in report.reason
+    assert all(c.message for c in report.checks if not c.passed)
+
+
+def test_lost_gradient_is_said(exercise):
+    report = grade_callable(
+        exercise, lambda query, key, temperature=1.0: right(query.detach(), key, temperature)
+    )
+    assert report.points == 3
+    assert "no gradient reaches `query`" in report.checks[-1].message
+
+
+def test_mutation_is_named_as_such(exercise):
+    def answer(query, key, temperature=1.0):
+        query /= math.sqrt(query.shape[-1])
+        return query @ key.mT / temperature
+
+    report = grade_callable(exercise, answer)
+    assert "changes its input `query` in place" in report.reason
+    assert report.counterexample.got == "query changed"
+
+
+def test_endless_loop_is_stopped_even_if_it_swallows_exceptions(exercise):
+    def answer(query, key, temperature=1.0):
+        while True:
+            try:
+                while True:
+                    pass
+            except Exception:
+                pass
+
+    report = grade_callable(exercise, answer, timeout=0.3)
+    assert report.status == "failed" and "no answer after 0.3 seconds" in report.reason
+
+
+@pytest.mark.parametrize("error", [SystemExit, type("Mine", (BaseException,), {})])
+def test_leaving_by_a_base_exception_is_a_failure_of_the_answer(exercise, error):
+    def answer(query, key, temperature=1.0):
+        raise error("bye")
+
+    assert grade_callable(exercise, answer).status == "failed"
+
+
+def test_printing_and_warnings_are_harmless_and_unseen(exercise, capfd):
+    def answer(query, key, temperature=1.0):
+        print("debug")
+        print("more", file=sys.stderr)
+        warnings.warn("careful", stacklevel=1)
+        return right(query, key, temperature)
+
+    assert grade_callable(exercise, answer).status == "passed"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_reference_may_not_be_called_under_any_name(exercise):
+    borrowed = exercise.reference
+    report = grade_callable(exercise, lambda query, key, temperature=1.0: borrowed(query, key, temperature))
+    assert report.status == "failed" and "the course's own solution" in report.reason
+
+
+@pytest.mark.parametrize("swallow", [False, True])
+def test_library_function_is_refused_by_name(exercise, swallow):
+    def answer(query, key, temperature=1.0):
+        try:
+            torch.nn.functional.linear(query, key[0, 0])
+        except Exception:
+            if not swallow:
+                raise
+        return right(query, key, temperature)
+
+    report = grade_callable(exercise, answer)
+    assert report.status == "failed" and "`torch.nn.functional.linear`" in report.reason
+
+
+def test_library_operator_is_refused_by_the_back_door(exercise):
+    from dataclasses import replace
+
+    watched = replace(exercise, forbidden=("aten::bmm",))
+    report = grade_callable(watched, right)
+    assert report.status == "failed" and "torch.ops.aten.bmm" in report.reason
+    clean = lambda query, key, temperature=1.0: (  # noqa: E731
+        (query[..., :, None, :] * key[..., None, :, :]).sum(-1) / (math.sqrt(query.shape[-1]) * temperature)
+    )
+    assert grade_callable(watched, clean).status == "passed"
+
+
+def test_the_learners_randomness_is_left_alone(exercise):
+    def answer(query, key, temperature=1.0):
+        torch.rand(3)
+        torch.set_default_dtype(torch.float64)
+        return right(query, key, temperature)
+
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    grade_callable(exercise, answer)
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_fault_of_the_grader_is_no_zero(exercise):
+    from dataclasses import replace
+
+    def broken_cases(generator):
+        raise ZeroDivisionError("ours")
+
+    faulty = replace(exercise, checks=(replace(exercise.checks[0], cases=broken_cases),))
+    report = grade_callable(faulty, right)
+    assert report.status == "grader_error" and "the grader broke, not your answer" in report.reason
+
+
+def test_memorised_answers_fail_on_another_seed(exercise):
+    seen = {}
+
+    def memorise(query, key, temperature=1.0):
+        seen[query.shape, query.dtype, float(query.sum())] = result = right(query, key, temperature)
+        return result
+
+    def recall(query, key, temperature=1.0):
+        return seen.get((query.shape, query.dtype, float(query.sum())), torch.zeros(4, 6))
+
+    assert grade_callable(exercise, memorise, seed=1).status == "passed"
+    assert grade_callable(exercise, recall, seed=2).points == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_tolerance_follows_the_numbers(exercise, dtype, size):
+    """Another order of operations stays inside at every size; one part in a thousand falls out."""
+    from dataclasses import replace
+
+    from autograder.exercise import Case
+
+    def cases(generator):
+        query, key = (size * torch.randn(2, 4, 64, generator=generator, dtype=dtype) for _ in range(2))
+        yield Case({"query": query, "key": key}, gradient=True)
+
+    sized = replace(exercise, checks=(replace(exercise.checks[0], cases=cases),), misconceptions=())
+    for seed in range(10):
+        loops = (
+            lambda query, key, temperature=1.0: torch.stack(  # noqa: E731
+                [(query * key[:, j : j + 1]).sum(-1) * query.shape[-1] ** -0.5 for j in range(key.shape[1])],
+                -1,
+            )
+        )
+        assert grade_callable(sized, loops, seed=seed).status == "passed"
+    off = lambda query, key, temperature=1.0: right(query, key) * 1.001  # noqa: E731
+    assert grade_callable(sized, off).status == "failed"
+
+
+@pytest.mark.gpu
+def test_an_answer_that_stays_on_the_gpu_passes(exercise):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device on this machine")
+    assert grade_callable(exercise, right, device="cuda").status == "passed"
+    stray = lambda query, key, temperature=1.0: right(query, key, temperature).cpu()  # noqa: E731
+    assert "device" in grade_callable(exercise, stray, device="cuda").reason
