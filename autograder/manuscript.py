@@ -21,13 +21,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jupytext.myst import MystMetadataParsingError, get_parser, myst_to_notebook
-
 from autograder import slicing
 from autograder.exercise import Chapter, Exercise
+from autograder.myst import MARKDOWN_KEYS, Cell, read_cells
 
 BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"  # nbgrader's markers
-MARKDOWN_KEYS = {"exercise", "kind", "number", "title", "points", "minutes", "difficulty", "answer", "tags"}
 LONGEST_ID = 48  # nbformat allows 64 characters, and ours get endings ("-check")
 
 
@@ -37,16 +35,6 @@ class ManuscriptError(ValueError):
     def __init__(self, path: str, problems: Iterable[tuple[int, str]]):
         self.problems = sorted(problems)
         super().__init__("\n".join(f"{path}:{line}: {text}" for line, text in self.problems))
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell as the manuscript has it. `line` is where its fence, its `+++` or its text begins."""
-
-    kind: str
-    source: str
-    line: int
-    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -134,7 +122,7 @@ class _Reader:
         self.placed: list[Placed] = []
 
     def read(self, text: str) -> Manuscript:
-        cells = self._cells(text)
+        cells, self.problems = read_cells(text)
         if self.problems:  # a broken line shifts everything after it: what follows would be noise
             raise ManuscriptError(self.path, self.problems)
         self._check_title(cells)
@@ -158,62 +146,6 @@ class _Reader:
 
     def _report(self, line: int, text: str) -> None:
         self.problems.append((line, text))
-
-    # From text to cells.
-
-    def _cells(self, text: str) -> list[Cell]:
-        text = text.replace("\r\n", "\n")
-        breaks = self._check_syntax(text)
-        if self.problems:
-            return []
-        try:
-            notebook = myst_to_notebook(text, add_source_map=True)
-        except MystMetadataParsingError as error:
-            found = re.search(r"at line (\d+)", str(error))
-            self._report(int(found.group(1)) if found else 1, f"this cannot be read: {error}")
-            return []
-        lines = notebook.metadata["source_map"]
-        cells = [
-            Cell(cell.cell_type, cell.source, line, json.loads(json.dumps(cell.metadata)))
-            for cell, line in zip(notebook.cells, lines, strict=True)
-        ]
-        kept = {cell.line for cell in cells}
-        for line, name in breaks.items():
-            if line not in kept:  # with nothing between it and the next cell, jupytext drops the line
-                self._report(
-                    line, f"exercise {name} has no statement: write what is to be done below this line"
-                )
-        return cells
-
-    def _check_syntax(self, text: str) -> dict[int, str]:
-        """Report lines that jupytext would refuse or pass over; return the exercises by their lines."""
-        lines = text.split("\n")
-        exercises: dict[int, str] = {}
-        for token in get_parser().parse(text + "\n"):
-            line = token.map[0] + 1 if token.map else 1
-            if token.type == "myst_block_break" and token.content.strip():
-                try:
-                    metadata = json.loads(token.content)
-                    if not isinstance(metadata, dict):
-                        raise ValueError("a JSON object is expected")
-                except ValueError as error:
-                    self._report(line, f'this is not JSON ({error}): write +++ {{"exercise": "module.name"}}')
-                    continue
-                if unknown := sorted(set(metadata) - MARKDOWN_KEYS):
-                    near = difflib.get_close_matches(unknown[0], MARKDOWN_KEYS, n=1)
-                    offer = (
-                        f"did you mean {near[0]!r}?"
-                        if near
-                        else f"known are {', '.join(sorted(MARKDOWN_KEYS))}"
-                    )
-                    self._report(line, f"unknown key {unknown[0]!r}: {offer}")
-                if "exercise" in metadata:
-                    exercises[line] = str(metadata["exercise"])
-            elif token.type == "fence" and token.info.startswith("{code-cell}"):
-                assert token.map is not None
-                if lines[token.map[1] - 1].strip() != token.markup:
-                    self._report(line, f"this code cell is never closed: end it with {token.markup}")
-        return exercises
 
     # What every manuscript has.
 
@@ -307,7 +239,7 @@ class _Reader:
         if extra := sorted(set(cell.metadata) - {"exercise", "tags", "answer"}):
             self._report(
                 cell.line,
-                f"{extra[0]!r} of exercise {exercise.number} stands in the catalogue: take it out here",
+                f"{extra[0]!r} of {exercise.number} stands in the catalogue: take it out here",
             )
         if exercise.kind == "code":
             try:
@@ -322,9 +254,7 @@ class _Reader:
     def _words(self, cell: Cell, name: Any) -> Placed | None:
         known = self.known.get(name)
         if not isinstance(name, str) or not re.fullmatch(r"[a-z_]+(\.[A-Za-z0-9_-]+)+", name):
-            self._report(
-                cell.line, f"{name!r} is no name for an exercise: write it like attention.why-divide"
-            )
+            self._report(cell.line, f"{name!r} is no exercise's name: write it like attention.why-divide")
             return None
         if known is not None:
             self._report(cell.line, f"exercise {known.number} has this name already: choose another")
@@ -381,7 +311,7 @@ class _Reader:
             if taken is not None:
                 self._report(
                     line,
-                    f"the exercise in words would be {placed.number}, which is {taken.name} in the catalogue: "
+                    f"this answer in words would be {placed.number}, which is {taken.name} in the catalogue: "
                     "leave a number free there, or move this exercise to the end",
                 )
         if self.placed and _place(self.placed[-1].number) >= _place(placed.number):
@@ -419,7 +349,7 @@ class _Reader:
         try:
             tree = ast.parse(following.source)
         except SyntaxError as error:
-            return f"the answer of exercise {placed.number} is not Python: {error.msg} in its line {error.lineno}"
+            return f"the answer of {placed.number} is not Python: {error.msg} in its line {error.lineno}"
         if placed.answer_name not in _defined(tree):
             return f"the answer of exercise {placed.number} does not define `{placed.answer_name}`"
         return None

@@ -62,7 +62,7 @@ def body(source: str, name: str) -> list[ast.stmt]:
 
 
 def _find(source: str, name: str) -> tuple[Definition, list[Function]]:
-    """The outermost definition of a dotted name, and the functions whose bodies are the learner's to write."""
+    """The outermost definition of a dotted name, and the functions that are the learner's to write."""
     scope, outermost, found = ast.parse(source).body, None, []
     for part in name.split("."):
         found = [node for node in scope if isinstance(node, Definition) and node.name == part]

@@ -1,0 +1,230 @@
+"""Exercise 3.5: the whole function, with its mask. The wrong answers stand in `wrong_attention`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from autograder.exercise import Alternative, Case, Check, Exercise
+from autograder.exercises.attention.wrong_attention import MISCONCEPTIONS
+from autograder.exercises.probes import normal, random_mask, transposed, whole
+from llmlib import attention
+
+
+def _case(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, gradient: bool = False
+) -> Case:
+    arguments = {"query": query, "key": key, "value": value}
+    return Case(arguments if mask is None else {**arguments, "mask": mask}, gradient=gradient)
+
+
+# --- Probes: d_k, d_v, the numbers of queries, keys, heads and batch rows differ, unless their being equal
+# is the point. With d_k = 1 the scale does nothing: such cases see everything but the scale.
+
+
+def _average(g: torch.Generator) -> Iterator[Case]:
+    yield _case(normal(g, 2, 1), normal(g, 4, 1), normal(g, 4, 3))
+    yield _case(normal(g, 5, 1), normal(g, 3, 1), normal(g, 3, 2))
+    yield _case(normal(g, 3, 1), normal(g, 1, 1), normal(g, 1, 2))  # one key
+
+
+def _scale(g: torch.Generator) -> Iterator[Case]:
+    yield _case(normal(g, 2, 5), normal(g, 4, 5), normal(g, 4, 3))
+    yield _case(normal(g, 4, 2), normal(g, 3, 2), normal(g, 3, 5))
+    yield _case(normal(g, 3, 5), normal(g, 3, 5), normal(g, 3, 5))  # all alike: swapped inputs would run
+
+
+def _leading_dimensions(g: torch.Generator) -> Iterator[Case]:
+    yield _case(normal(g, 2, 4, 5), normal(g, 2, 3, 5), normal(g, 2, 3, 6))
+    yield _case(normal(g, 2, 3, 4, 6), normal(g, 2, 3, 5, 6), normal(g, 2, 3, 5, 7))
+
+
+def _masks(g: torch.Generator) -> Iterator[Case]:
+    yield _case(normal(g, 2, 1), normal(g, 4, 1), normal(g, 4, 3), random_mask(g, 2, 4))
+    yield _case(normal(g, 4, 1), normal(g, 4, 1), normal(g, 4, 3), attention.causal_mask(4))
+    yield _case(normal(g, 3, 1), normal(g, 5, 1), normal(g, 5, 2), random_mask(g, 3, 5))
+
+
+def _broadcast_masks(g: torch.Generator) -> Iterator[Case]:
+    yield _case(normal(g, 2, 3, 5), normal(g, 2, 4, 5), normal(g, 2, 4, 6), random_mask(g, 2, 3, 4))
+    yield _case(normal(g, 2, 3, 5), normal(g, 2, 4, 5), normal(g, 2, 4, 6), random_mask(g, 3, 4))
+    query, key, value = normal(g, 2, 3, 4, 2), normal(g, 2, 3, 5, 2), normal(g, 2, 3, 5, 6)
+    yield _case(query, key, value, random_mask(g, 2, 1, 1, 5))  # padding: the same for all heads and queries
+    yield _case(query, key, value, random_mask(g, 2, 1, 4, 5))
+    yield _case(query, key, value, random_mask(g, 4, 5))
+
+
+def _nothing_to_attend_to(g: torch.Generator) -> Iterator[Case]:
+    for empty in (0, 1):
+        mask = random_mask(g, 3, 4)
+        mask[empty] = False
+        yield _case(normal(g, 3, 1), normal(g, 4, 1), normal(g, 4, 2), mask)
+
+
+def _types_and_gradients(g: torch.Generator) -> Iterator[Case]:
+    # √4 is exact in every precision: a root taken in float32 is no mistake.
+    query, key, value = (normal(g, *shape, dtype=torch.float64) for shape in ((2, 4), (3, 4), (3, 5)))
+    yield _case(query, key, value, gradient=True)
+    yield _case(query, key, value, random_mask(g, 2, 3), gradient=True)
+    yield _case(transposed(g, 2, 4, 5), transposed(g, 2, 3, 5), transposed(g, 2, 3, 6))
+
+
+def _large_scores(g: torch.Generator) -> Iterator[Case]:
+    # Whole numbers and √4 = 2: the scores, some hundreds, are exact in whatever order they are computed.
+    yield _case(whole(g, 3, 4, largest=20) + 10, whole(g, 5, 4, largest=20) + 20, normal(g, 5, 2))
+
+
+# --- Right answers in another form
+
+
+def _library_softmax(query, key, value, mask=None):
+    scores = torch.matmul(query, key.mT) * key.shape[-1] ** -0.5
+    if mask is not None:
+        scores = scores.masked_fill(mask.logical_not(), float("-inf"))
+    return torch.softmax(scores, dim=-1).nan_to_num(0.0) @ value
+
+
+def _earlier_exercises(query, key, value, mask=None):
+    scores = attention.attention_scores(query, key)
+    if mask is None:
+        return attention.softmax(scores) @ value
+    weights = attention.softmax(torch.where(mask, scores, torch.finfo(scores.dtype).min))
+    return torch.where(mask, weights, 0.0) @ value
+
+
+def _einsum_and_finite(query, key, value, mask=None):
+    scores = torch.einsum("...qd,...kd->...qk", query / math.sqrt(query.size(-1)), key)
+    if mask is not None:
+        scores = scores.masked_fill(mask == 0, -1e9)
+    weights = scores.softmax(-1)
+    if mask is not None:
+        weights = weights.masked_fill(mask == 0, 0.0)
+    return torch.einsum("...qk,...kv->...qv", weights, value)
+
+
+def _added_mask(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    if mask is None:
+        return torch.nn.functional.softmax(scores, dim=-1) @ value
+    scores = scores + torch.zeros_like(scores).masked_fill(~mask, -torch.inf)
+    output = torch.nn.functional.softmax(scores, dim=-1) @ value
+    return torch.where(mask.any(dim=-1, keepdim=True), output, torch.zeros_like(output))
+
+
+def _divided_last(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -1e30)
+    exponentials = (scores - scores.amax(-1, keepdim=True)).exp()
+    if mask is not None:
+        exponentials = exponentials * mask
+    total = exponentials.sum(-1, keepdim=True)
+    return exponentials @ value / total.masked_fill(total == 0, 1.0)
+
+
+def _logsumexp(query, key, value, mask=None):
+    scores = (query.unsqueeze(-2) * key.unsqueeze(-3)).sum(-1) / query.shape[-1] ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = torch.exp(scores - scores.logsumexp(dim=-1, keepdim=True))
+    return (weights if mask is None else weights * mask) @ value
+
+
+def _query_by_query(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    allowed = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand_as(scores)
+    rows = []
+    for i in range(query.shape[-2]):
+        score = scores[..., i, :].masked_fill(~allowed[..., i, :], -torch.inf)
+        weights = torch.softmax(score, dim=-1).masked_fill(~allowed[..., i, :], 0.0)
+        rows.append((weights.unsqueeze(-1) * value).sum(dim=-2))
+    return torch.stack(rows, dim=-2)
+
+
+def _key_by_key(query, key, value, mask=None):
+    largest = torch.full_like(query[..., :1], -1e30)
+    total, output = torch.zeros_like(largest), query.new_zeros(*query.shape[:-1], value.shape[-1])
+    for j in range(key.shape[-2]):
+        score = (query * key[..., j : j + 1, :]).sum(-1, keepdim=True) / math.sqrt(query.shape[-1])
+        allowed = torch.ones_like(score, dtype=torch.bool) if mask is None else mask[..., j : j + 1]
+        score = score.masked_fill(~allowed, -1e30)
+        larger = torch.maximum(largest, score)
+        kept, new = (largest - larger).exp(), (score - larger).exp() * allowed
+        total, output = total * kept + new, output * kept + new * value[..., j : j + 1, :]
+        largest = larger
+    return output / total.masked_fill(total == 0, 1.0)
+
+
+ALTERNATIVES = (
+    Alternative("the library's softmax, and nan_to_num", _library_softmax),
+    Alternative("built from the earlier exercises, with the smallest finite number", _earlier_exercises),
+    Alternative("einsum and a large negative number, weights masked again", _einsum_and_finite),
+    Alternative("a mask of −inf added, empty rows chosen at the end", _added_mask),
+    Alternative("divided by the sum after the product with the values", _divided_last),
+    Alternative("logsumexp", _logsumexp),
+    Alternative("query by query", _query_by_query),
+    Alternative("key by key, in one pass", _key_by_key),
+)
+
+FORBIDDEN = (
+    "torch.nn.functional.scaled_dot_product_attention",
+    "torch.nn.functional.multi_head_attention_forward",
+    "torch.ops.aten.scaled_dot_product_attention",
+    "aten::scaled_dot_product_attention",
+    "aten::_scaled_dot_product_attention_math",
+    "aten::_scaled_dot_product_attention_math_for_mps",
+    "aten::_scaled_dot_product_cudnn_attention",
+    "aten::_scaled_dot_product_efficient_attention",
+    "aten::_scaled_dot_product_flash_attention",
+    "aten::_scaled_dot_product_flash_attention_for_cpu",
+    "aten::_scaled_dot_product_fused_attention_overrideable",
+    "aten::_efficient_attention_forward",
+    "aten::_flash_attention_forward",
+    "aten::_native_multi_head_attention",
+    # The library's attention, written out, ends in this softmax, which nothing else uses.
+    "aten::_safe_softmax",
+)
+
+AVERAGE = "gives each query the weighted average of the values"
+SCALE = "divides the scores by √d_k"
+LEADING = "takes any number of leading dimensions"
+MASK = "attends only where the mask is True"
+
+EXERCISE = Exercise(
+    name="attention.scaled_dot_product_attention",
+    number="3.5",
+    title="Scaled dot-product attention",
+    minutes=20,
+    difficulty=3,
+    reference=attention.scaled_dot_product_attention,
+    checks=(
+        Check(AVERAGE, 2, _average),
+        Check(SCALE, 1, _scale),
+        Check(LEADING, 1, _leading_dimensions, after=(SCALE,)),
+        Check(MASK, 2, _masks),
+        Check("takes a mask of any shape that broadcasts", 1, _broadcast_masks, after=(LEADING, MASK)),
+        Check("gives zeros to a query with nothing to attend to", 1, _nothing_to_attend_to, after=(MASK,)),
+        Check("stays right when the scores are large", 1, _large_scores, after=(SCALE,)),
+        Check(
+            "keeps the dtype, lets gradients through and leaves its inputs alone",
+            1,
+            _types_and_gradients,
+            after=(LEADING, MASK),
+        ),
+    ),
+    hints=(
+        "You have written three of the four steps already. In which order do scores, mask, softmax and "
+        "values come?",
+        "The mask must act before softmax, so that the remaining weights still add up to 1. Which score "
+        "makes a weight exactly 0? And what does softmax give for a row that holds nothing else?",
+        "Compute the scores. Where the mask is False, replace the score by −inf. Apply softmax over the "
+        "keys. Where a whole row was hidden, put zeros in the place of the NaN. Multiply the weights by the "
+        "values.",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=ALTERNATIVES,
+    forbidden=FORBIDDEN,
+)
