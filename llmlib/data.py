@@ -96,13 +96,13 @@ def get_batch(
     Raises:
         ValueError: the corpus is too short for a window and the token after it.
     """
-    places = len(tokens) - context_length
-    if places < 1:
+    windows_there = len(tokens) - context_length
+    if windows_there < 1:
         raise ValueError(
             f"a context of {context_length} tokens needs a text of at least {context_length + 1}: "
             f"got {len(tokens)}. Use a longer text or a shorter context"
         )
-    starts = torch.randint(places, (batch_size,), generator=generator)
+    starts = torch.randint(windows_there, (batch_size,), generator=generator)
     windows = tokens[
         starts[:, None].to(tokens.device) + torch.arange(context_length + 1, device=tokens.device)
     ]
@@ -177,7 +177,8 @@ def _checked(content: bytes, where: str, advice: str) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != SHAKESPEARE_SHA256:
         raise CorpusError(
-            f"{where} is not Tiny Shakespeare: its SHA-256 is {found}, expected {SHAKESPEARE_SHA256}. {advice}"
+            f"{where} is not Tiny Shakespeare: its SHA-256 is {found}, "
+            f"expected {SHAKESPEARE_SHA256}. {advice}"
         )
     return content
 
@@ -207,8 +208,9 @@ def _keep(content: bytes, path: Path) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+        folder, reason = path.parent, _reason(error)
         print(
-            f"Tiny Shakespeare could not be kept in {path.parent} ({_reason(error)}): it will be downloaded again."
+            f"Tiny Shakespeare could not be kept in {folder}, so next time it is downloaded again: {reason}"
         )
 
 

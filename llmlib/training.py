@@ -7,18 +7,13 @@ same machine, with the same number of threads).
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 import os
-import pickle
 import signal
-import tempfile
 import threading
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -28,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from llmlib.checkpoints import CheckpointError, load_values, save_values
 from llmlib.data import get_batch
 
 
@@ -41,12 +37,13 @@ class TrainingConfig:
     min_learning_rate:   the last; a tenth of the highest, as in the Chinchilla paper.
     warmup_steps:        the rate rises to its highest over these steps, while AdamW's averages are still
                          built from few gradients.
-    beta1, beta2:        how slowly AdamW's averages of the gradient and of its square forget. Small batches of
-                         characters are noisy, so the square's average is longer than GPT-3's 0.95.
+    beta1, beta2:        how slowly AdamW's averages of the gradient and of its square forget. Small batches
+                         are noisy, so the square's average is longer than GPT-3's 0.95.
     weight_decay:        pulls the matrices towards zero; vectors (norms, biases) are left alone.
     clip:                gradients longer than this are shortened to it; 0 leaves them as they are.
     evaluation_interval: steps between two looks at the validation loss; the run is also saved there.
-    evaluation_blocks:   how many blocks of the validation text such a look reads: a few hundred show the trend.
+    evaluation_blocks:   how many blocks of the validation text such a look reads: a few hundred show
+                         the trend.
     seed:                of the batches and of dropout.
     """
 
@@ -99,9 +96,10 @@ def cosine_schedule(
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Float[Tensor, ""]:
-    """Shorten the gradient, all parameters' together, to `max_norm` if it is longer. Returns its length before.
+    """Shorten the gradient to `max_norm` if it is longer. Returns its length before.
 
-    The direction stays: one step down an unusually steep place must not throw the weights far away.
+    It is taken as one vector, of all parameters together, and keeps its direction: one step from an
+    unusually steep place must not throw the weights far away.
 
     Raises:
         ValueError: `max_norm` is not positive.
@@ -199,25 +197,21 @@ def estimate_loss(
 
 @dataclass(frozen=True)
 class Record:
-    """What was seen at a step: the mean training loss since the last record, the estimated validation loss."""
+    """At a step: the mean training loss since the last record, and the estimated validation loss."""
 
     step: int
     train_loss: float
     validation_loss: float
 
 
-class CheckpointError(Exception):
-    """A checkpoint cannot be written or read. The message says why, and what to do."""
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """All that a run needs to go on as if it had never stopped.
 
-    step:      steps done.
-    config:    the `TrainingConfig`.
+    step:      how many steps are done.
     model, optimizer: their `state_dict()`.
-    generator: the state of the batches' generator; random: those of PyTorch's own, which dropout draws from.
+    generator: the state of the generator of the batches.
+    random:    the states of PyTorch's own generators, which dropout draws from.
     losses:    the training losses since the last record.
     about:     plain values that the caller wants back, as the corpus and the model's configuration.
     """
@@ -233,81 +227,34 @@ class Checkpoint:
     about: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the checkpoint, whole or not at all: what was there before stays until the new one is complete.
+        """Write the checkpoint, whole or not at all.
 
         Raises:
             CheckpointError: it cannot be written, for example because the disk is full.
         """
-        content = {
-            "format": _FORMAT,
-            "step": self.step,
-            "config": dataclasses.asdict(self.config),
-            "model": self.model,
-            "optimizer": self.optimizer,
-            "generator": self.generator,
-            "random": self.random,
-            "records": [dataclasses.astuple(record) for record in self.records],
-            "losses": list(self.losses),
-            "about": self.about,
-        }
-        path, temporary = Path(path), None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            memory = io.BytesIO()
-            torch.save(content, memory)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".checkpoint-", delete=False) as file:
-                temporary = file.name
-                file.write(memory.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            before = " The one that was there before is whole." if path.exists() else ""
-            raise CheckpointError(
-                f"The checkpoint {path} cannot be written: {error.strerror}.{before}"
-            ) from None
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        values["config"] = dataclasses.asdict(self.config)
+        values["records"] = [dataclasses.astuple(record) for record in self.records]
+        values["losses"] = list(self.losses)
+        save_values(values, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Checkpoint:
-        """Read a checkpoint. Only tensors and plain values are read, never code.
+        """Read a checkpoint, onto the CPU.
 
         Raises:
             CheckpointError: there is none, or it is damaged, or something else.
         """
+        values = load_values(path)
         try:
-            content = Path(path).read_bytes()
-        except FileNotFoundError:
-            raise CheckpointError(f"There is no checkpoint at {path}.") from None
-        except OSError as error:
-            raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror}.") from None
-        try:
-            # torch.load does not look at the checksums in the file; zipfile does.
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                if (part := archive.testzip()) is not None:
-                    raise zipfile.BadZipFile(part)
-            values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError):
-            raise CheckpointError(
-                f"{path} is damaged or not a checkpoint. Delete it, or use another file, and start again."
-            ) from None
-        if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
-            raise CheckpointError(f"{path} was not written by llmlib.training: it cannot be resumed from.")
-        try:
-            return cls(
-                **values
-                | {
-                    "config": TrainingConfig(**values["config"]),
-                    "records": tuple(Record(*record) for record in values["records"]),
-                    "losses": tuple(values["losses"]),
-                }
-            )
+            values["config"] = TrainingConfig(**values["config"])
+            values["records"] = tuple(Record(*record) for record in values["records"])
+            values["losses"] = tuple(values["losses"])
+            return cls(**values)
         except (TypeError, KeyError, ValueError):
-            raise CheckpointError(f"{path} comes from another version of llmlib. Start again.") from None
-
-
-_FORMAT = "llmlib checkpoint 1"
+            raise CheckpointError(
+                f"{path} comes from another version of llmlib and cannot be resumed. Start a new run."
+            ) from None
 
 
 def train(
