@@ -1,0 +1,22 @@
+"""The repository's root is an nbgrader course: solutions/ is its source, chapters/ its release.
+
+`nbgrader generate_assignment 03-attention` writes chapters/03-attention again, byte for byte as
+`make notebooks` did: both run the same steps (autograder/stubs.py). The gradebook and the students' folders
+are ignored by git.
+"""
+
+from pathlib import Path
+
+from autograder.stubs import release_chain
+
+c = get_config()
+
+c.CourseDirectory.course_id = "from-tokens-to-gpt"
+c.CourseDirectory.root = str(Path(__file__).resolve().parent)
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "chapters"
+
+# The release is in the repository already: without this a fresh clone skips the assignment, it never reaches
+# the gradebook, and autograde fails.
+c.GenerateAssignment.force = True
+c.GenerateAssignment.preprocessors = release_chain()
