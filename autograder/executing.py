@@ -54,7 +54,7 @@ def execute(
         now[:] = [cell]
         on_cell(cell_index + 1, len(result.cells))
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as kernel_log:
         client = NotebookClient(
             result,
             kernel_name="python3",
@@ -67,7 +67,7 @@ def execute(
             on_cell_start=begin,
         )
         try:
-            client.execute(env={**os.environ, **ENVIRONMENT})
+            client.execute(env={**os.environ, **ENVIRONMENT}, stderr=kernel_log)
         except CellExecutionError as error:
             raise ExecutionFailed(now[0].id, now[0].source, f"{error.ename}: {error.evalue}") from None
         except CellTimeoutError:
@@ -75,16 +75,27 @@ def execute(
                 now[0].id, now[0].source, f"it took longer than {SECONDS_PER_CELL} s"
             ) from None
         except DeadKernelError:
-            raise ExecutionFailed(now[0].id, now[0].source, "the kernel died") from None
+            kernel_log.seek(0)
+            last = kernel_log.read().decode(errors="replace").strip().split("\n")[-1]
+            raise ExecutionFailed(
+                now[0].id, now[0].source, f"the kernel died. Its last line: {last}"
+            ) from None
     result.metadata = metadata
     for cell in result.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _on_stderr(output)]
+            cell.outputs = _without_stderr(cell.outputs)
     return result
 
 
-def _on_stderr(output: Any) -> bool:
-    return output.output_type == "stream" and output.name == "stderr"
+def _without_stderr(outputs: list[Any]) -> list[Any]:
+    kept: list[Any] = []
+    for output in outputs:
+        name = output.get("name")
+        if name == "stdout" and kept and kept[-1].get("name") == "stdout":
+            kept[-1].text += output.text  # they were one, but for what stood between them
+        elif name != "stderr":
+            kept.append(output)
+    return kept
 
 
 def points_of(notebook: NotebookNode) -> dict[str, tuple[float, float]]:

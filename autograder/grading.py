@@ -16,7 +16,7 @@ import torch
 from autograder.exercise import Case, Check, Exercise, Misconception
 from autograder.judging import Expected, Mismatch, close, compare, expect
 from autograder.outcome import Failure, Outcome
-from autograder.report import CheckResult, Counterexample, Mistake, Report
+from autograder.report import OPEN, CheckResult, Counterexample, Mistake, Report
 from autograder.running import LocalRunner, Runner, own_randomness, parameters_of, quiet, wrong_signature
 from autograder.shrinking import axes_of, shrink
 from autograder.values import text_of
@@ -182,7 +182,7 @@ def _same_value(value: Any, wrong: Any) -> bool:
 def _result(exercise: Exercise, check: Check, wrong: str | None, before: list[CheckResult]) -> CheckResult:
     missing = [name for name in exercise.prerequisites(check) if not _passed(name, before)]
     if missing:
-        return CheckResult(check.name, check.points, False, f"counts once this passes: {missing[0]}")
+        return CheckResult(check.name, check.points, False, OPEN + missing[0])
     return CheckResult(check.name, check.points, wrong is None, wrong or "")
 
 

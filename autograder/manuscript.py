@@ -178,9 +178,6 @@ class _Reader:
     def _check_metadata(self, cell: Cell) -> None:
         if "nbgrader" in cell.metadata:
             self._report(cell.line, "nbgrader's metadata is made by `make notebooks`: take it out here")
-        tags = cell.metadata.get("tags", [])
-        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            self._report(cell.line, "tags must be a list of words: write :tags: [long]")
 
     def _check_complete(self, cells: list[Cell]) -> None:
         here = {placed.name: placed.statement.line for placed in self.placed}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from autograder.report import Counterexample, Report
+from autograder.report import OPEN, CheckResult, Counterexample, Report
 
 PANEL = "padding:.4em 1em;margin:.4em 0;line-height:1.5;max-width:52em"
 MARKS = {"passed": "✓", "failed": "✗", "not_attempted": "○", "grader_error": "!"}
@@ -20,6 +20,13 @@ WORDS = {
     "not_attempted": "not attempted",
     "grader_error": "the grader broke, not you",
 }
+
+
+def _mark(check: CheckResult) -> tuple[str, str]:
+    """A check's mark, and the word for those who cannot see it."""
+    if check.passed:
+        return "✓", "passed: "
+    return ("○", "open: ") if check.message.startswith(OPEN) else ("✗", "failed: ")
 
 
 def heading(report: Report) -> str:
@@ -34,8 +41,7 @@ def as_text(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()
     if report.status in ("passed", "failed"):
         for check in report.checks:
             lines.append(
-                f"  {'✓' if check.passed else '✗'} {check.name}"
-                + (f": {check.message}" if check.message else "")
+                f"  {_mark(check)[0]} {check.name}" + (f": {check.message}" if check.message else "")
             )
     elif report.reason:
         lines.append(f"  {report.reason}")
@@ -63,9 +69,9 @@ def as_html(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()
     ]
     if report.status in ("passed", "failed"):
         items = (
-            f'<li><span aria-hidden="true">{"✓" if c.passed else "✗"}</span> '
+            f'<li><span aria-hidden="true">{_mark(c)[0]}</span> '
             f'<span style="position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)">'
-            f"{'passed: ' if c.passed else 'failed: '}</span>"
+            f"{_mark(c)[1]}</span>"
             f"{escape(c.name)}{': ' + escape(c.message) if c.message else ''}</li>"
             for c in report.checks
         )

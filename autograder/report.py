@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Status = Literal["passed", "failed", "not_attempted", "grader_error"]
 SCHEMA = 1
+OPEN = "counts once this passes: "  # how the message of a check begins that waits for another one
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from autograder.manuscript import BEGIN, END, region
 
 # What every notebook of ours says of its language: without a version, which differs between machines.
 NOTEBOOK_METADATA: dict[str, Any] = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "name": "python", "pygments_lexer": "ipython3"},
 }
 

@@ -1,7 +1,7 @@
 """The reference pages of `llmlib`, written as Markdown from the sources.
 
 The sources are parsed, not imported: a signature stands on the page exactly as its author wrote it, shapes
-and all, and the book needs no torch to build it.
+and all.
 """
 
 from __future__ import annotations

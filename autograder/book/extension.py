@@ -7,30 +7,25 @@ ship, and takes the repository's address from `pyproject.toml`, its one place.
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective
 
-from autograder.book import api, assets, pages
+from autograder.book import api, assets, diagrams, pages
 
 PRIORITY = 700  # after the theme's own files
-DIAGRAM = "course_diagram"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("course_machinery", "", "env", types=(str,))
     app.add_config_value("comments_config", {}, "")  # Jupyter Book sets it, for an extension left out here
-    app.add_directive("mermaid", Mermaid)
+    app.add_directive("mermaid", diagrams.Mermaid)
     app.connect("config-inited", configure, priority=400)
     app.connect("source-read", write_source)
     app.connect("builder-inited", mend_pages)
@@ -69,7 +64,7 @@ def repository(root: Path) -> str | None:
     return found.rstrip("/").removesuffix(".git") if found else None
 
 
-# Sources: a chapter's page and a reference page are made when Sphinx reads them.
+# A chapter's page and a reference page are made when Sphinx reads them.
 
 
 def write_source(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -85,18 +80,32 @@ def _chapter(app: Sphinx, docname: str, text: str) -> str:
     solution = root / "solutions" / Path(docname).relative_to("chapters").with_suffix(".ipynb")
     if not solution.is_file():
         raise ExtensionError(f"{docname} has no executed solution at {solution}. Run `make notebooks`.")
-    app.env.note_dependency(str(solution))
-    _note_exercises(app, root)
+    for path in (solution, *(root / "llmlib").glob("*.py"), *(root / "autograder").rglob("*.py")):
+        app.env.note_dependency(str(path))
+    solved = json.loads(solution.read_text("utf-8"))
     try:
+        _be_fresh(solved, docname)
         page = pages.finish(
             json.loads(text),
-            json.loads(solution.read_text("utf-8")),
+            solved,
             name=docname,
             reference_link=lambda grade_id: _reference_link(root, grade_id),
         )
     except pages.PageError as error:
         raise ExtensionError(str(error)) from None
     return json.dumps(page)
+
+
+def _be_fresh(solved: pages.Notebook, docname: str) -> None:
+    """Refuse outputs that other sources printed."""
+    from autograder.exercises import chapters
+    from autograder.sources import digest
+
+    chapter = next((c for c in chapters() if docname.endswith(f"/{c.slug}")), None)
+    if chapter is None:
+        raise pages.PageError(f"{docname} is in _toc.yml, and autograder/exercises knows no such chapter")
+    code = [pages.text(cell) for cell in solved["cells"] if cell["cell_type"] == "code"]
+    pages.be_fresh(solved, digest(chapter, code), docname)
 
 
 def _reference(app: Sphinx, module: str) -> str:
@@ -107,9 +116,7 @@ def _reference(app: Sphinx, module: str) -> str:
     app.env.note_dependency(str(path))
     _note_exercises(app, root)
     found = {docname for docname in app.env.found_docs if docname.startswith("chapters/")}
-    links = api.Links(
-        taught=lambda name: _taught(name, found), chapter=lambda name: _taught_in(name, found)
-    )
+    links = api.Links(taught=lambda name: _taught(name, found), chapter=lambda name: _taught_in(name, found))
     return api.module_page(path, links)
 
 
@@ -178,37 +185,10 @@ def mend_pages(app: Sphinx) -> None:
     app.builder.templates.render = mended
 
 
-# Diagrams
-
-
-class Mermaid(SphinxDirective):
-    """A diagram in mermaid's language, drawn in the reader's browser, in the page's own colours.
-
-    `:alt:` says in words what the diagram shows: it is what a screen reader reads. `:caption:` stands below.
-    """
-
-    has_content = True
-    option_spec = {"alt": directives.unchanged_required, "caption": directives.unchanged}  # noqa: RUF012
-
-    def run(self) -> list[nodes.Node]:
-        if not self.options.get("alt"):
-            raise self.error("a mermaid diagram needs :alt:, a sentence that says what it shows")
-        self.env.metadata[self.env.docname][DIAGRAM] = "yes"
-        figure = nodes.container(classes=["course-diagram"])
-        drawing = (
-            f'<div class="course-drawing" role="img" aria-label="{html.escape(self.options["alt"])}">'
-            f'<pre class="course-mermaid">{html.escape(chr(10).join(self.content))}</pre></div>'
-        )
-        figure += nodes.raw("", drawing, format="html")
-        if caption := self.options.get("caption"):
-            paragraph = nodes.paragraph(classes=["course-caption"])
-            children, messages = self.state.inline_text(caption, self.lineno)
-            paragraph += children
-            figure += [paragraph, *messages]
-        return [figure]
+# What a page with a diagram needs
 
 
 def add_page_files(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: Any) -> None:
-    if DIAGRAM in (context.get("meta") or {}):
+    if diagrams.ON_PAGE in (context.get("meta") or {}):
         app.add_js_file("vendor/mermaid/dist/mermaid.min.js", priority=PRIORITY)
         app.add_js_file("diagrams.js", priority=PRIORITY + 1)

@@ -12,8 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+NOT_FOR_READERS = ("colab",)  # installs the course on Colab
+
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
+
+OURS = "from_tokens_to_gpt"  # where a solution's metadata holds the hash of what it was executed from
 
 # A widget needs a live kernel and a script from elsewhere; its text form says the same.
 NOT_FOR_PAPER = ("application/vnd.jupyter.widget-view+json", "application/javascript")
@@ -58,12 +62,28 @@ def finish(
                 cleaned(output) for output in twin.get("outputs", []) if not _is_bare_score(cell, output)
             ]
             shown["execution_count"] = None
+        if cell["id"] in NOT_FOR_READERS:
+            shown["metadata"]["tags"] = [*shown["metadata"].get("tags", []), "remove-cell"]
         if answer:
             _label_heading(page["cells"], grade_id(cell))
         page["cells"].append(shown)
         if answer:
             page["cells"].append(_folded_solution(twin, reference_link(grade_id(cell))))
     return page
+
+
+def be_fresh(solution: Notebook, sources: str, name: str) -> None:
+    """See that the solution's outputs come from the sources with this hash.
+
+    Raises:
+        PageError: they come from others, or nothing says from which, or a cell was not executed.
+    """
+    recorded = solution["metadata"].get(OURS, {}).get("sources")
+    code = [cell for cell in solution["cells"] if cell["cell_type"] == "code"]
+    if recorded != sources or any(cell.get("execution_count") is None for cell in code):
+        raise PageError(
+            f"{name}: the outputs in solutions/ do not come from the present sources. Run `make notebooks`."
+        )
 
 
 def text(cell: Cell) -> str:
@@ -122,14 +142,7 @@ def _folded_solution(twin: Cell, link: str | None) -> Cell:
 
 
 def _label_heading(before: list[Cell], identifier: str) -> None:
-    """Put the exercise's label in front of the nearest heading above its answer cell."""
-    label = exercise_label(identifier)
-    for cell in reversed(before):
-        if cell["cell_type"] != "markdown":
-            continue
-        lines = text(cell).split("\n")
-        places = [number for number, line in enumerate(lines) if re.match(r"#{1,6} ", line)]
-        if places:
-            lines[places[-1] : places[-1]] = [f"({label})=", ""]
-            cell["source"] = "\n".join(lines)
-            return
+    """Put the exercise's label in front of the heading of its statement."""
+    for cell in before:
+        if cell["id"] == f"{identifier}-statement":
+            cell["source"] = f"({exercise_label(identifier)})=\n\n{text(cell)}"

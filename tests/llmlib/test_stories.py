@@ -229,7 +229,7 @@ def test_how_much_to_tell_must_be_said_once():
 
 
 def test_a_window_has_at_least_one_character():
-    with pytest.raises(ValueError, match="a context has at least one character: got 0"):
+    with pytest.raises(ValueError, match=r"a context has at least one character: got 0"):
         stories_entropy(0)
 
 

@@ -1,27 +1,30 @@
 """Exercise 3.8: probes that tell right attention from wrong.
 
 The learner writes inputs. A probe exposes a wrong implementation if on it the implementation fails, changes
-its input, or gives another shape, another dtype or other numbers than the exact result. It must be fair: on it the reference and
-every right alternative of exercise 3.5 agree, so a probe made of rounding errors does not count.
+its input, or gives another shape, another dtype or other numbers than the exact result. It must be fair: the
+reference and every right alternative of exercise 3.5 agree on it, so that no point is won by rounding errors.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autograder.exercise import Alternative, Check, Exercise
-from autograder.exercises.attention.scaled_dot_product_attention import ALTERNATIVES as RIGHT
+from autograder.exercise import Alternative, Check, Exercise, Misconception
+from autograder.exercises.attention.scaled_dot_product_attention import ALTERNATIVES
 from autograder.exercises.attention.wrong_attention import MISCONCEPTIONS
 from llmlib.attention import causal_mask, padding_mask, scaled_dot_product_attention
 
 MOST_PROBES, LONGEST_AXIS, MOST_SCORES, LARGEST_NUMBER = 20, 32, 4096, 1000.0
-# Relative to the largest output: right answers agree within the first, a mutant is exposed beyond the second.
-AGREE, EXPOSED = 1e-4, 1e-3
+# Differences count relative to the largest output. On a fair probe right answers agree within FAIR; a mutant
+# must be further off than EXPOSED, and CLEAR times further than any right answer.
+FAIR, EXPOSED, CLEAR = 0.01, 0.001, 10.0
 
 GROUPS = {
     "scale": (
@@ -54,6 +57,7 @@ GROUPS = {
     "empty rows": ("nan-in-empty-rows", "uniform-in-empty-rows"),
     "numbers": ("overflows", "always-float32"),
 }
+RIGHT = (scaled_dot_product_attention, *(right.answer for right in ALTERNATIVES))
 MUTANTS = {m.id: m for m in MISCONCEPTIONS if any(m.id in ids for ids in GROUPS.values())}
 
 
@@ -91,7 +95,17 @@ class _Probe:
         if not isinstance(result, Tensor) or result.shape != self.exact.shape or result.dtype != query.dtype:
             return float("inf")
         difference = float((result.double() - self.exact).abs().max()) / self.size
-        return difference if difference == difference else float("inf")
+        return float("inf") if math.isnan(difference) else difference
+
+    @cached_property
+    def rounding(self) -> float:
+        """How far right implementations are from the exact result."""
+        return max(self.difference(right) for right in RIGHT)
+
+    def exposes(self, mutant: Misconception) -> bool:
+        difference = self.difference(mutant.answer)
+        # The right ones need not run where nothing that is fair could make up for the difference.
+        return difference > EXPOSED and (difference > CLEAR * FAIR or difference > CLEAR * self.rounding)
 
 
 def _read(probes: Any) -> list[_Probe]:
@@ -201,15 +215,12 @@ def _judge(judgement: Callable[[list[_Probe]], str | None]) -> Callable[[Any, to
 
 def _fair_and_useful(probes: list[_Probe]) -> str | None:
     for place, probe in enumerate(probes):
-        furthest = max(
-            probe.difference(f) for f in (scaled_dot_product_attention, *(r.answer for r in RIGHT))
-        )
-        if furthest > AGREE:
+        if probe.rounding > FAIR:
             return (
                 f"`probes[{place}]` is not fair: even right implementations disagree on it, because of "
-                "rounding; use numbers of a moderate size"
+                "rounding; use smaller numbers"
             )
-    if not any(probe.difference(m.answer) > EXPOSED for probe in probes for m in MUTANTS.values()):
+    if not any(probe.exposes(mutant) for probe in probes for mutant in MUTANTS.values()):
         return "no wrong implementation is exposed yet: on these probes they all give the right result"
     return None
 
@@ -218,7 +229,7 @@ def _exposes(group: str) -> Callable[[Any, torch.Generator], str | None]:
     mutants = [MUTANTS[id] for id in GROUPS[group]]
 
     def judgement(probes: list[_Probe]) -> str | None:
-        alive = [m for m in mutants if not any(probe.difference(m.answer) > EXPOSED for probe in probes)]
+        alive = [m for m in mutants if not any(probe.exposes(m) for probe in probes)]
         if not alive:
             return None
         titles = "; ".join(f"“{m.title}”" for m in alive)

@@ -54,9 +54,10 @@ def _chosen_scores(scores: Tensor, value: Tensor) -> Case:
 
 def _one_key_wins(g: torch.Generator) -> Iterator[Case]:
     # Key 0 is far ahead for every query: neither the scale nor what the mask does to later keys can matter.
+    # (Divided, 200 stays below 128: see the large scores of exercise 3.2.)
     for length in (3, 4):
         scores = normal(g, length, length)
-        scores[:, 0] += 1000.0
+        scores[:, 0] += 200.0
         yield _chosen_scores(scores, normal(g, length, 2))
 
 

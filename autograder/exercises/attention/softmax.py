@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
-from autograder.exercises.probes import normal, transposed
+from autograder.exercises.probes import normal, transposed, whole
 from llmlib import attention
 
 
@@ -30,10 +30,12 @@ def _any_dimension(g: torch.Generator) -> Iterator[Case]:
 
 
 def _large_scores(g: torch.Generator) -> Iterator[Case]:
-    # Whole numbers: subtracting one from another carries no rounding error.
-    near = torch.randint(-5, 6, (2, 4), generator=g).float()
-    yield _case(near + torch.tensor([[1000.0], [0.0]]))  # the largest of all is out of reach for row 1
-    yield _case(near - 1000.0)
+    # Beyond what exp can bear in float32, but not beyond 128: there even the logarithm of the sum, which some
+    # right answers subtract, still has digits enough.
+    near = whole(g, 2, 4, largest=5)
+    yield _case(near + torch.tensor([[115.0], [-5.0]]))  # the largest of all is out of reach for row 1
+    yield _case(near - 115.0)
+    yield _case((near + torch.tensor([[1000.0], [-1000.0]])).double())
     hidden = normal(g, 2, 4)
     hidden[0, 2], hidden[1, 1:] = -torch.inf, -torch.inf  # what a mask will do; the first one stays
     yield _case(hidden)

@@ -1,0 +1,543 @@
+"""Training: every part against PyTorch's own or a hand computation, and resuming bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import os
+import signal
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from llmlib import checkpoints
+from llmlib.gpt import GPT, GPTConfig
+from llmlib.training import (
+    Checkpoint,
+    CheckpointError,
+    Record,
+    TrainingConfig,
+    clip_gradients,
+    cosine_schedule,
+    estimate_loss,
+    evaluate,
+    make_optimizer,
+    parameter_groups,
+    train,
+)
+
+CONTEXT = 8
+SHAPE = GPTConfig(vocab_size=11, context_length=CONTEXT, d_model=16, n_layers=2, n_heads=2, dropout=0.1)
+CONFIG = TrainingConfig(
+    steps=12, batch_size=3, warmup_steps=2, evaluation_interval=5, evaluation_blocks=4, seed=3
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def text(length: int = 300, seed: int = 0) -> torch.Tensor:
+    return torch.randint(SHAPE.vocab_size, (length,), generator=torch.Generator().manual_seed(seed))
+
+
+def run(folder: Path | None = None, config: TrainingConfig = CONFIG, **options):
+    model = GPT(SHAPE, 1)
+    path = None if folder is None else folder / "checkpoint.pt"
+    records = train(
+        model,
+        text(),
+        text(90, seed=1),
+        config,
+        context_length=CONTEXT,
+        checkpoint=path,
+        progress=False,
+        **options,
+    )
+    return model, records
+
+
+def equal_weights(first: nn.Module, second: nn.Module) -> bool:
+    one, two = first.state_dict(), second.state_dict()
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+# The schedule
+
+
+def test_the_schedule_at_its_corners():
+    rate = {"steps": 100, "warmup_steps": 10, "learning_rate": 1.0, "min_learning_rate": 0.1}
+    assert cosine_schedule(0, **rate) == pytest.approx(1 / 11)
+    assert cosine_schedule(9, **rate) == pytest.approx(10 / 11)
+    assert cosine_schedule(10, **rate) == pytest.approx(1.0)
+    assert cosine_schedule(55, **rate) == pytest.approx(0.55)
+    assert cosine_schedule(100, **rate) == cosine_schedule(10_000, **rate) == 0.1
+
+
+def test_the_schedule_falls_like_pytorchs():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=3e-3)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50, eta_min=1e-4)
+    for step in range(51):
+        ours = cosine_schedule(step, steps=50, warmup_steps=0, learning_rate=3e-3, min_learning_rate=1e-4)
+        assert ours == pytest.approx(theirs.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        theirs.step()
+
+
+def test_a_schedule_that_is_all_warm_up():
+    rates = [
+        cosine_schedule(step, steps=5, warmup_steps=10, learning_rate=1.0, min_learning_rate=0.0)
+        for step in range(5)
+    ]
+    assert rates == sorted(rates)
+    assert rates[0] > 0
+
+
+# Clipping
+
+
+def gradients(scale: float, dtype=torch.float32) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    parameters = [nn.Parameter(torch.zeros(shape, dtype=dtype)) for shape in ((3, 4), (5,), ())]
+    for parameter in parameters:
+        parameter.grad = scale * torch.randn(parameter.shape, generator=generator, dtype=dtype)
+    return [*parameters, nn.Parameter(torch.zeros(2))]  # one that got no gradient
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.2, 1.0, 1e4])
+@pytest.mark.parametrize("max_norm", [0.5, 1.0, 7.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_clipping_is_pytorchs(scale, max_norm, dtype):
+    ours, theirs = gradients(scale, dtype), gradients(scale, dtype)
+    norm = clip_gradients(ours, max_norm)
+    expected = nn.utils.clip_grad_norm_(theirs, max_norm)
+    torch.testing.assert_close(norm, expected)
+    for one, two in zip(ours[:-1], theirs[:-1], strict=True):
+        torch.testing.assert_close(one.grad, two.grad)
+    assert ours[-1].grad is None
+
+
+def test_clipping_takes_an_iterator_and_nothing():
+    parameters = gradients(100.0)
+    clip_gradients(iter(parameters), 1.0)
+    assert sum(p.grad.square().sum() for p in parameters[:-1]).sqrt() == pytest.approx(1.0, rel=1e-5)
+    assert clip_gradients([nn.Parameter(torch.zeros(2))], 1.0) == 0
+
+
+@pytest.mark.parametrize("max_norm", [0.0, -1.0, math.nan])
+def test_clipping_to_nothing_is_refused(max_norm):
+    with pytest.raises(ValueError, match=rf"max_norm must be positive: got {max_norm}"):
+        clip_gradients(gradients(1.0), max_norm)
+
+
+# AdamW
+
+
+def test_only_matrices_decay_and_every_weight_is_trained_once():
+    model = GPT(SHAPE, 0)
+    decayed, kept = parameter_groups(model, 0.1)
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
+    assert {p.dim() for p in decayed["params"]} == {2}
+    assert {p.dim() for p in kept["params"]} == {1}
+    both = [id(p) for p in decayed["params"] + kept["params"]]
+    assert sorted(both) == sorted(id(p) for p in model.parameters())
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    assert [group["params"] for group in parameter_groups(frozen, 0.1)] == [[], []]
+
+
+def test_a_step_is_adamw_by_hand():
+    """Two steps of algorithm 2 in Loshchilov and Hutter, written out, on a matrix and a vector."""
+    model = nn.Linear(3, 2).double()
+    config = TrainingConfig(learning_rate=0.02, min_learning_rate=0.0, weight_decay=0.3, beta1=0.8, beta2=0.9)
+    expected = {name: p.detach().clone() for name, p in model.named_parameters()}
+    first = {name: torch.zeros_like(p) for name, p in expected.items()}
+    second = {name: torch.zeros_like(p) for name, p in expected.items()}
+    optimizer = make_optimizer(model, config)
+    for step in (1, 2):
+        for number, (name, parameter) in enumerate(model.named_parameters()):
+            gradient = torch.full_like(parameter, 0.5 * step + number)
+            parameter.grad = gradient
+            first[name] = 0.8 * first[name] + 0.2 * gradient
+            second[name] = 0.9 * second[name] + 0.1 * gradient**2
+            update = first[name] / (1 - 0.8**step) / ((second[name] / (1 - 0.9**step)).sqrt() + 1e-8)
+            decay = 0.3 if name == "weight" else 0.0
+            expected[name] = expected[name] - 0.02 * (update + decay * expected[name])
+        optimizer.step()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.detach(), expected[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1: got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1: got 0"),
+        ({"warmup_steps": -1}, "warmup_steps must be at least 0: got -1"),
+        ({"evaluation_interval": 0}, "evaluation_interval must be at least 1: got 0"),
+        ({"min_learning_rate": 1.0}, "between 0 and the learning rate: got 1.0 and 0.001"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CONFIG, **change)
+
+
+# Evaluation
+
+
+@pytest.mark.parametrize("length", [2, 8, 9, 10, 65, 90, 64 * CONTEXT + 5])
+def test_evaluation_predicts_every_token_but_the_first_once(length):
+    model, tokens = GPT(SHAPE, 0), text(length)
+    model.train()
+    before = model.training
+    loss = evaluate(model, tokens, CONTEXT)
+    assert model.training == before
+
+    model.eval()
+    surprises = []
+    for place in range(1, length):  # one by one: what can be seen is what is in its block
+        seen = tokens[(place - 1) // CONTEXT * CONTEXT : place]
+        with torch.no_grad():
+            surprises.append(-F.log_softmax(model(seen[None])[0, -1].double(), dim=-1)[tokens[place]])
+    assert loss == pytest.approx(float(torch.stack(surprises).mean()), rel=1e-5)
+
+
+def test_an_estimate_takes_blocks_from_everywhere():
+    """A text whose first half is easy: an estimate that looked only there would be far too low."""
+    model = GPT(SHAPE, 0)
+    tokens = torch.cat([torch.zeros(400, dtype=torch.int64), text(400)])
+    with torch.no_grad():
+        model.token_embedding.weight[0] *= 30
+    whole, half = evaluate(model, tokens, CONTEXT), evaluate(model, tokens[:400], CONTEXT)
+    assert abs(half - whole) > 0.2
+    assert estimate_loss(model, tokens, CONTEXT, 40) == pytest.approx(whole, abs=0.1)
+    assert estimate_loss(model, tokens, CONTEXT, 40) == estimate_loss(model, tokens, CONTEXT, 40)
+    assert estimate_loss(model, tokens, CONTEXT, 10_000) == whole
+
+
+def test_nothing_to_evaluate():
+    with pytest.raises(ValueError, match=r"at least two tokens: got 1"):
+        evaluate(GPT(SHAPE, 0), text(1), CONTEXT)
+
+
+# The loop
+
+
+def test_training_learns_what_is_there_to_learn():
+    """Each token follows from the one before it, so the loss can reach 0."""
+    model = GPT(dataclasses.replace(SHAPE, dropout=0.0), 0)
+    cycle = torch.arange(600) % SHAPE.vocab_size
+    config = TrainingConfig(
+        steps=120,
+        batch_size=8,
+        learning_rate=1e-2,
+        min_learning_rate=1e-3,
+        warmup_steps=5,
+        evaluation_interval=40,
+    )
+    records = train(model, cycle, cycle[:100], config, context_length=CONTEXT, progress=False)
+    assert [record.step for record in records] == [40, 80, 120]
+    assert records[-1].validation_loss < 0.1 < records[0].validation_loss
+    assert records[-1].train_loss < 0.1 < 0.5 < records[0].train_loss
+
+
+def test_the_loop_is_the_steps_written_out(tmp_path):
+    config = dataclasses.replace(CONFIG, steps=3, evaluation_interval=3)
+    shape = dataclasses.replace(SHAPE, dropout=0.0)
+    trained, reference = GPT(shape, 1), GPT(shape, 1)
+    (record,) = train(trained, text(), text(90, 1), config, context_length=CONTEXT, progress=False)
+
+    generator = torch.Generator().manual_seed(config.seed)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in reference.parameters() if p.dim() > 1], "weight_decay": 0.1},
+            {"params": [p for p in reference.parameters() if p.dim() == 1], "weight_decay": 0.0},
+        ],
+        betas=(0.9, 0.99),
+    )
+    losses = []
+    for rate in (1e-3 / 3, 2e-3 / 3, 1e-3):
+        starts = torch.randint(300 - CONTEXT, (3,), generator=generator).tolist()
+        x = torch.stack([text()[start : start + CONTEXT] for start in starts])
+        y = torch.stack([text()[start + 1 : start + CONTEXT + 1] for start in starts])
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        loss = F.cross_entropy(reference(x).transpose(1, 2), y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    for one, two in zip(trained.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+    assert record.train_loss == pytest.approx(sum(losses) / 3, rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    first, records = run()
+    again, same_records = run()
+    other, _ = run(config=dataclasses.replace(CONFIG, seed=4))
+    assert equal_weights(first, again)
+    assert records == same_records
+    assert not equal_weights(first, other)
+
+
+def test_training_leaves_the_global_generator_and_the_signals_alone():
+    state, handler = torch.get_rng_state(), signal.getsignal(signal.SIGINT)
+    run()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_looking_more_often_changes_nothing():
+    rarely, _ = run()
+    often, records = run(config=dataclasses.replace(CONFIG, evaluation_interval=1))
+    assert equal_weights(rarely, often)
+    assert len(records) == CONFIG.steps
+
+
+def test_records_are_handed_out_as_they_come():
+    seen = []
+    _, records = run(on_record=seen.append)
+    assert [record.step for record in records] == [5, 10, 12]
+    assert tuple(seen) == records
+
+
+def interrupt_at(step: int):
+    """Interrupt from within the forward pass of this step, as Ctrl-C does: in its middle."""
+    calls = []
+
+    def hook(module, arguments):
+        if module.training:
+            calls.append(None)
+            if len(calls) == step:
+                signal.raise_signal(signal.SIGINT)
+
+    return hook
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 7, 11])
+def test_interrupted_and_resumed_is_the_same_as_never_stopped(tmp_path, step):
+    expected, expected_records = run()
+
+    model = GPT(SHAPE, 1)
+    model.register_forward_pre_hook(interrupt_at(step))
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(
+        KeyboardInterrupt, match=rf"stopped after step {step} of 12 and saved in .*checkpoint.pt"
+    ):
+        train(model, text(), text(90, 1), CONFIG, context_length=CONTEXT, checkpoint=path, progress=False)
+    torch.rand(5)  # other random draws in between
+    checkpoint = Checkpoint.load(path)
+    assert checkpoint.step == step
+    fresh = GPT(SHAPE, 99)
+    records = train(
+        fresh, text(), text(90, 1), CONFIG, context_length=CONTEXT, resume=checkpoint, progress=False
+    )
+    assert equal_weights(fresh, expected)
+    assert records == expected_records
+
+
+def test_every_checkpoint_leads_to_the_same_end(tmp_path):
+    expected, expected_records = run()
+    kept = {}
+
+    def keep(record: Record) -> None:
+        kept[record.step] = (tmp_path / "checkpoint.pt").read_bytes()
+
+    run(tmp_path, on_record=keep, about={"corpus": "test"})
+    assert sorted(kept) == [5, 10, 12]
+    for step, content in kept.items():
+        (tmp_path / "old.pt").write_bytes(content)
+        checkpoint = Checkpoint.load(tmp_path / "old.pt")
+        assert (checkpoint.step, checkpoint.about) == (step, {"corpus": "test"})
+        model, records = run(resume=checkpoint)
+        assert equal_weights(model, expected)
+        assert records == expected_records
+
+
+def test_an_interrupt_without_a_checkpoint_says_only_how_far_it_came():
+    model = GPT(SHAPE, 1)
+    model.register_forward_pre_hook(interrupt_at(2))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(model, text(), text(90, 1), CONFIG, context_length=CONTEXT, progress=False)
+    assert str(caught.value) == "stopped after step 2 of 12"
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path):
+    model = GPT(SHAPE, 1)
+
+    def twice(module, arguments):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    model.register_forward_pre_hook(twice)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(model, text(), text(90, 1), CONFIG, context_length=CONTEXT, progress=False)
+    assert str(caught.value) == ""
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_training_in_a_thread_needs_no_signals():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run()))
+    thread.start()
+    thread.join()
+    assert equal_weights(results[0][0], run()[0])
+
+
+def test_resuming_with_another_configuration_is_refused(tmp_path):
+    run(tmp_path)
+    checkpoint = Checkpoint.load(tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"the checkpoint was made with .*steps=12.*: got .*steps=13"):
+        run(config=dataclasses.replace(CONFIG, steps=13), resume=checkpoint)
+
+
+def test_a_text_that_is_too_short():
+    with pytest.raises(ValueError, match=r"a context of 8 tokens needs a text of at least 9: got 5"):
+        train(GPT(SHAPE, 1), text(5), text(90), CONFIG, context_length=CONTEXT, progress=False)
+
+
+def test_the_progress_bar_shows_the_loss_and_the_time_left(capsys):
+    train(
+        GPT(SHAPE, 1),
+        text(),
+        text(90),
+        dataclasses.replace(CONFIG, steps=40),
+        context_length=CONTEXT,
+    )
+    bar = capsys.readouterr().err
+    assert "40/40" in bar
+    assert "loss 2." in bar
+
+
+# Checkpoints
+
+
+def a_checkpoint(step: int = 0) -> Checkpoint:
+    model = GPT(SHAPE, step)
+    optimizer = make_optimizer(model, CONFIG)
+    generator = torch.Generator().manual_seed(step)
+    random = {"cpu": torch.get_rng_state()}
+    return Checkpoint(
+        step, CONFIG, model.state_dict(), optimizer.state_dict(), generator.get_state(), random,
+        records=(Record(1, 2.0, 3.0),), losses=(0.1, 0.2), about={"corpus": "stories", "n": [1, 2]},
+    )  # fmt: skip
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+    saved = a_checkpoint(3)
+    saved.save(tmp_path / "new" / "folder" / "run.pt")
+    loaded = Checkpoint.load(tmp_path / "new" / "folder" / "run.pt")
+    for name in ("step", "config", "records", "losses", "about"):
+        assert getattr(loaded, name) == getattr(saved, name)
+    assert all(torch.equal(loaded.model[name], saved.model[name]) for name in saved.model)
+    assert torch.equal(loaded.generator, saved.generator)
+    assert [file.name for file in (tmp_path / "new" / "folder").iterdir()] == ["run.pt"]
+
+
+@pytest.mark.parametrize("when", ["write", "fsync", "replace"])
+def test_on_a_full_disk_the_one_before_stays_whole(tmp_path, monkeypatch, when):
+    path = tmp_path / "run.pt"
+    a_checkpoint(1).save(path)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    if when == "write":
+        real = checkpoints.tempfile.NamedTemporaryFile
+
+        def half(*arguments, **options):
+            file = real(*arguments, **options)
+            file.file.write(b"half")
+            file.write = full
+            return file
+
+        monkeypatch.setattr(checkpoints.tempfile, "NamedTemporaryFile", half)
+    else:
+        monkeypatch.setattr(os, when, full)
+    with pytest.raises(CheckpointError) as caught:
+        a_checkpoint(2).save(path)
+    assert str(caught.value) == (
+        f"The checkpoint {path} cannot be written: No space left on device. What was there before is whole."
+    )
+    monkeypatch.undo()
+    assert Checkpoint.load(path).step == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match=r"cannot be written: "):
+        a_checkpoint().save(tmp_path / "file" / "run.pt")
+    with pytest.raises(CheckpointError, match=r"cannot be written: "):
+        run(tmp_path / "file")  # found out before the training
+
+
+def test_any_damage_is_noticed(tmp_path):
+    path = tmp_path / "run.pt"
+    a_checkpoint().save(path)
+    whole = path.read_bytes()
+    message = "run.pt is damaged or is not a checkpoint. Delete it"
+    for cut in (0, 1, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(CheckpointError, match=message):
+            Checkpoint.load(path)
+    # One bit, in the middle of every tensor: PyTorch alone would read it and say nothing.
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        places = [entry.header_offset + 200 for entry in archive.infolist() if entry.file_size > 300]
+    assert len(places) > 10
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=message):
+            Checkpoint.load(path)
+
+
+def test_what_is_no_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match=rf"There is no checkpoint at {tmp_path}/none.pt"):
+        Checkpoint.load(tmp_path / "none.pt")
+    with pytest.raises(CheckpointError, match=r"cannot be read: "):
+        Checkpoint.load(tmp_path)
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"was not written by llmlib: it cannot be resumed"):
+        Checkpoint.load(tmp_path / "other.pt")
+    torch.save(nn.Linear(2, 2), tmp_path / "code.pt")  # a pickle that would run code
+    with pytest.raises(CheckpointError, match=r"is damaged or is not a checkpoint"):
+        Checkpoint.load(tmp_path / "code.pt")
+    checkpoints.save_values({"step": 1, "config": {"steps": 3, "flavour": "vanilla"}}, tmp_path / "old.pt")
+    with pytest.raises(CheckpointError, match=r"comes from another version of llmlib"):
+        Checkpoint.load(tmp_path / "old.pt")
+
+
+@pytest.mark.gpu
+def test_training_and_resuming_on_a_gpu(tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+
+    def on_gpu(**options):
+        model = GPT(SHAPE, 1).cuda()
+        arguments = (model, text(), text(90, 1), CONFIG)
+        return model, train(*arguments, context_length=CONTEXT, progress=False, **options)
+
+    state = torch.cuda.get_rng_state()
+    expected, records = on_gpu()
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+    kept = {}
+    path = tmp_path / "run.pt"
+    on_gpu(checkpoint=path, on_record=lambda record: kept.setdefault(record.step, Checkpoint.load(path)))
+    resumed, again = on_gpu(resume=kept[5])
+    for one, two in zip(resumed.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+    assert again[-1].validation_loss == pytest.approx(records[-1].validation_loss, rel=1e-4)
