@@ -5,9 +5,14 @@
 are ignored by git.
 """
 
+import os
+import sys
 from pathlib import Path
 
 from autograder.stubs import release_chain
+
+# nbgrader calls `alembic` by its bare name: found also where the environment has not been activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 c = get_config()
 

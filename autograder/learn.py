@@ -102,7 +102,7 @@ def _exercises_of(notebook: Path) -> set[str]:
 
 def _passed(progress: Path) -> set[str]:
     # Read here and not through autograder.progress, which would import torch just to start JupyterLab.
-    passed = set()
+    passed: set[str] = set()
     try:
         lines = progress.read_text("utf-8", errors="replace").splitlines()
     except OSError:

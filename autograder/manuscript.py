@@ -261,8 +261,8 @@ class _Reader:
         for key, kind in kinds.items():
             value = cell.metadata.get(key)
             right = isinstance(value, kind) and not isinstance(value, bool) and bool(value)
-            if right and kind is int:
-                right = 0 < value <= (3 if key == "difficulty" else 1000)
+            if isinstance(value, int):
+                right = right and 0 < value <= (3 if key == "difficulty" else 1000)
             if not right:
                 example = {"points": 3, "minutes": 8, "difficulty": 2, "title": "Explain the division"}[key]
                 what = "has no" if key not in cell.metadata else f"has {value!r} for its"

@@ -99,7 +99,7 @@ def _dressed(mine: Cell, new: Cell, old: Cell | None) -> Cell:
 def _kept(cell: Cell, taken: Iterable[str] = ()) -> Cell:
     """A cell that is the learner's alone: it must not pass for a cell of the course."""
     cell = copy.deepcopy(cell)
-    if cell.get("id") in taken:
+    if "id" in cell and cell["id"] in taken:
         del cell["id"]
     for key in ("nbgrader", "deletable", "editable"):
         cell.get("metadata", {}).pop(key, None)

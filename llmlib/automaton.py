@@ -162,7 +162,7 @@ class _Compiler:
             ways.append((1 / len(told), text, joints))
         return ways
 
-    def states(self, ways: list[_Way], visits: float) -> list[tuple[int, float]]:
+    def states(self, ways: list[_Way], visits: float, before: str = "") -> list[tuple[int, float]]:
         """New states for these texts, told this often; their first ones, with their chances."""
         firsts = []
         for character in dict.fromkeys(text[0] for _, text, _ in ways):
@@ -182,9 +182,9 @@ class _Compiler:
             self.ways_on.append([])
             rest = [(way[0] / chance, way[1][1:], way[2]) for way in alike]
             if not all(text for _, text, _ in rest):
-                texts = " and ".join(repr(text) for _, text, _ in alike)
+                texts = " and ".join(repr(before + text) for _, text, _ in alike)
                 raise ValueError(f"{texts} begin alike: the grammar may be ambiguous")
-            self.ways_on[state] = self.states(rest, visits * chance)
+            self.ways_on[state] = self.states(rest, visits * chance, before + character)
         return firsts
 
 

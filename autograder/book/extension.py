@@ -24,6 +24,7 @@ PRIORITY = 700  # after the theme's own files
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("course_machinery", "", "env", types=(str,))
+    app.add_config_value("course_assets", "", "html", types=(str,))
     app.add_config_value("comments_config", {}, "")  # Jupyter Book sets it, for an extension left out here
     app.add_directive("mermaid", diagrams.Mermaid)
     app.connect("config-inited", configure, priority=400)
@@ -42,11 +43,14 @@ def configure(app: Sphinx, config: Config) -> None:
     except assets.AssetError as error:
         raise ExtensionError(str(error)) from None
     config.html_static_path = [str(root / "book" / "assets"), str(static)]
-    config.templates_path = [str(root / "book" / "templates"), *config.templates_path]
     # A page depends on this machinery as well as on its text: another machinery, and all is read again.
     here = Path(__file__).parent
     machinery = b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
     config.course_machinery = hashlib.sha256(machinery).hexdigest()
+    # Sphinx copies static files only when it writes pages: another look, and all are written again.
+    look = sorted(path for path in (root / "book" / "assets").rglob("*") if path.is_file())
+    look.append(root / "book" / "packages.json")
+    config.course_assets = hashlib.sha256(b"".join(path.read_bytes() for path in look)).hexdigest()
     options = config.html_theme_options
     options["logo"] = {"text": config.html_title, "alt_text": ""}
     if address := repository(root):
@@ -170,8 +174,25 @@ def _taught_in(module: str, found: set[str]) -> str | None:
 
 # Pages as they leave the theme
 
-# A font preloaded "crossorigin" is refused on file://, with an error in the console; it loads without that.
-FONT_PRELOAD = re.compile(r"""[ \t]*<link rel="preload" as="font"[^>]*>\n?""")
+# What the theme writes, what stands there instead, and why.
+MENDINGS = (
+    # A font preloaded "crossorigin" is refused on file://, with an error in the console; it loads without.
+    (r'[ \t]*<link rel="preload" as="font"[^>]*>\n?', ""),
+    # A name that is not the text one sees: a voice command for the text would find nothing.
+    (r'(<button class="[^"]*search-button__button[^"]*"[^>]*?) aria-label="[^"]*"', r"\1"),
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    # An arrow alone says nothing to a screen reader.
+    (r'<summary>(?=<span class="toctree-toggle")', '<summary aria-label="Pages below this one">'),
+    # The title above the sidebar's links stands outside every landmark.
+    (
+        r'<div class="bd-sidebar-primary bd-sidebar">',
+        '<div class="bd-sidebar-primary bd-sidebar" role="region" aria-label="The book">',
+    ),
+    # The corner of a table is no heading.
+    (r'<th class="(head[^"]*)">(?:<p></p>|\s*)</th>', r'<td class="\1"></td>'),
+    # A role that was withdrawn, on an entry of a list.
+    (r'(<div class="citation"[^>]*) role="doc-biblioentry"', r'\1 role="listitem"'),
+)
 
 
 def mend_pages(app: Sphinx) -> None:
@@ -180,7 +201,10 @@ def mend_pages(app: Sphinx) -> None:
     render = app.builder.templates.render
 
     def mended(template: str, context: dict[str, Any]) -> str:
-        return FONT_PRELOAD.sub("", render(template, context))
+        page = render(template, context)
+        for pattern, instead in MENDINGS:
+            page = re.sub(pattern, instead, page)
+        return page
 
     app.builder.templates.render = mended
 

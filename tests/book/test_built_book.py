@@ -10,6 +10,7 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 import yaml
+
 from autograder.book import assets
 from autograder.book.extension import repository
 
@@ -26,8 +27,7 @@ READ = (
     "book/api/attention",
 )
 WAYS = ("http", "file")
-# Reported by axe and not ours to mend: nothing. A rule listed here needs its reason beside it.
-NOT_OURS: dict[str, str] = {}
+UNFOLD = "document.querySelectorAll('details').forEach(one => one.open = true)"
 
 CONTRAST = """
 () => {
@@ -55,10 +55,11 @@ CONTRAST = """
     const element = walker.currentNode.parentElement;
     if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
     const box = element.getBoundingClientRect();
-    if (box.width < 2 || box.height < 2 || element.closest("svg, .MathJax, mjx-container, script, style")) continue;
+    if (box.width < 2 || box.height < 2 || element.closest("svg, mjx-container, script, style")) continue;
     const [a, b] = [light(parse(getComputedStyle(element).color).rgb), light(behind(element))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    worst.push([ratio, element.tagName + "." + element.className + ": " + walker.currentNode.textContent.trim().slice(0, 40)]);
+    const said = walker.currentNode.textContent.trim().slice(0, 40);
+    worst.push([ratio, element.tagName + "." + element.className + ": " + said]);
   }
   worst.sort((x, y) => x[0] - y[0]);
   return worst;
@@ -166,9 +167,10 @@ def test_no_link_inside_the_book_is_dead(built, documents):
                 continue
             file, fragment = urldefrag(target)
             aim = (path.parent / unquote(file)).resolve() if file else path
-            if not aim.is_file():
-                dead.append(f"{path.relative_to(built)} -> {target}")
-            elif fragment and aim.suffix == ".html" and unquote(fragment) not in documents[aim].ids:
+            there = aim.is_file()
+            if there and fragment and aim.suffix == ".html":
+                there = unquote(fragment) in documents[aim].ids
+            if not there:
                 dead.append(f"{path.relative_to(built)} -> {target}")
     assert not dead
 
@@ -257,7 +259,8 @@ def test_mathematics_is_drawn(built, served, reader, way):
     formulas = page.locator(".math").count()
     assert formulas > 20
     drawn = page.evaluate(
-        "[...document.querySelectorAll('.math mjx-container')].filter(e => e.getBoundingClientRect().width > 1).length"
+        "[...document.querySelectorAll('.math mjx-container')]"
+        ".filter(e => e.getBoundingClientRect().width > 1).length"
     )
     hidden = page.evaluate("[...document.querySelectorAll('.math')].filter(e => !e.checkVisibility()).length")
     assert drawn + hidden >= formulas
@@ -305,52 +308,55 @@ def test_search_finds_attention(built, served, reader, way):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", READ)
-def test_text_stands_out_from_what_is_behind_it(built, served, reader, page, theme):
+def test_text_stands_out_from_what_is_behind_it(built, served, reader, theme):
     """WCAG's 4.5 to 1, measured on the colours that the browser computed, folded solutions opened."""
     one = reader(color_scheme=theme)
-    shown = one.open(address(built, served, "file", page))
-    assert shown.evaluate("document.documentElement.dataset.theme") == theme
-    shown.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    measured = shown.evaluate(CONTRAST)
-    assert len(measured) > 10
-    assert [pair for pair in measured if pair[0] < 4.5] == []
-    paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
-    bright = sum(int(number) for number in re.findall(r"\d+", paper)[:3]) / 3
-    assert bright < 60 if theme == "dark" else bright > 195
+    for name in READ:
+        page = one.open(address(built, served, "file", name))
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        page.evaluate(UNFOLD)
+        measured = page.evaluate(CONTRAST)
+        assert len(measured) > 10, name
+        assert [pair for pair in measured if pair[0] < 4.5] == [], name
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        bright = sum(int(number) for number in re.findall(r"\d+", paper)[:3]) / 3
+        assert bright < 60 if theme == "dark" else bright > 195
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", [*READ, "search"])
-def test_axe_finds_nothing(built, served, reader, page, theme):
+@pytest.mark.parametrize("name", [*READ, "search"])
+def test_axe_finds_nothing(built, served, reader, name):
     axe = next(package for package in assets.packages(ROOT) if package.name == "axe-core")
     try:
         script = assets.fetch(ROOT, axe) / "axe.min.js"
     except assets.AssetError as error:
         pytest.skip(f"axe-core cannot be had: {str(error).splitlines()[0]}")
-    one = reader(color_scheme=theme)
-    shown = one.open(address(built, served, "http", page))
-    shown.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    shown.add_script_tag(path=str(script))
-    found = shown.evaluate("axe.run()")
+    one = reader(color_scheme="dark")
+    page = one.open(address(built, served, "file", name))
+    page.evaluate(UNFOLD)
+    page.add_script_tag(path=str(script))
+    # The test above measures the colours, in both themes; axe needs twenty seconds for those of a chapter.
+    found = page.evaluate(
+        "colours => axe.run({rules: {'color-contrast': {enabled: colours}}})", name != CHAPTER
+    )
     assert len(found["passes"]) > 10
     violations = [
         f"{violation['id']}: {violation['help']}: {node['html'][:160]}"
         for violation in found["violations"]
-        if violation["id"] not in NOT_OURS
         for node in violation["nodes"]
     ]
     assert violations == []
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("page", READ)
-def test_a_page_fits_a_phone(built, served, reader, page):
+def test_every_page_fits_a_phone(built, served, reader):
     one = reader(viewport={"width": 360, "height": 740})
-    shown = one.open(address(built, served, "file", page))
-    wide = shown.evaluate("document.documentElement.scrollWidth")
-    assert wide <= 360, f"the page is {wide} px wide: something does not wrap or scroll inside itself"
+    widths = {}
+    for name in READ:
+        page = one.open(address(built, served, "file", name))
+        widths[name] = page.evaluate("document.documentElement.scrollWidth")
+    too_wide = {name: width for name, width in widths.items() if width > 360}
+    assert not too_wide, "something does not wrap or scroll inside itself"
 
 
 @pytest.mark.browser

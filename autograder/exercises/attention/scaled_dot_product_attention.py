@@ -73,8 +73,8 @@ def _types_and_gradients(g: torch.Generator) -> Iterator[Case]:
 
 
 def _large_scores(g: torch.Generator) -> Iterator[Case]:
-    # Between 90 and 120, then the same below 0: beyond what exp can bear in float32. Larger ones would not do:
-    # right answers that subtract the logarithm of the sum would lose digits. √4 = 2 is exact.
+    # Scores from 90 to 120, then the same below 0: beyond what exp can bear in float32. Larger ones would not
+    # do: right answers that subtract the logarithm of the sum would lose digits. √4 = 2 is exact.
     query = torch.tensor([[7.5], [-7.5], [0.5]]).expand(3, 4).contiguous()
     yield _case(query, whole(g, 5, 4, largest=1) + 7, normal(g, 5, 2))
 
