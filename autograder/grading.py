@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from autograder.exercise import Case, Check, Exercise, Misconception
-from autograder.judging import Expected, Mismatch, close, compare, expect
+from autograder.judging import Expected, Mismatch, close, compare, expect, is_number
 from autograder.outcome import Failure, Outcome
 from autograder.report import OPEN, CheckResult, Counterexample, Mistake, Report
 from autograder.running import LocalRunner, Runner, own_randomness, parameters_of, quiet, wrong_signature
@@ -103,9 +104,11 @@ def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[s
 
 def grade_value(exercise: Exercise, value: Any, *, seed: int = 0, **about: Any) -> Report:
     """Grade an answer that is a value: each check judges it."""
-    if unfilled(value):
-        return ungraded(exercise, Failure("not attempted", "the answer is still empty"), seed=seed, **about)
     try:
+        if unfilled(value):
+            return ungraded(
+                exercise, Failure("not attempted", "the answer is still empty"), seed=seed, **about
+            )
         results: list[CheckResult] = []
         for place, check in enumerate(exercise.checks):
             assert check.judge is not None
@@ -126,9 +129,9 @@ def grade_value(exercise: Exercise, value: Any, *, seed: int = 0, **about: Any) 
 
 def unfilled(value: Any) -> bool:
     """Nothing was written: `...` or None stands where the answer belongs."""
-    if isinstance(value, dict):
+    if type(value) is dict:
         return any(item is ... or item is None for item in value.values())
-    return value is None or value is ... or (isinstance(value, list | tuple) and any(v is ... for v in value))
+    return value is None or value is ... or (type(value) in (list, tuple) and any(v is ... for v in value))
 
 
 def diagnose(exercise: Exercise, called: list[Called]) -> Mistake | None:
@@ -173,10 +176,12 @@ def _size(value: Any) -> float:
 
 
 def _same_value(value: Any, wrong: Any) -> bool:
-    if isinstance(wrong, dict) and isinstance(value, dict):
-        number = value.get("value")
-        return number == wrong.get("value") or close(number, wrong.get("value"), 1e-3)
-    return close(value, wrong, 1e-3)
+    """Whether a value is this wrong one. A number typed by hand counts from two decimals on."""
+    if isinstance(value, dict) and isinstance(wrong, dict):
+        value, wrong = value.get("value"), wrong.get("value")
+    if is_number(value) and is_number(wrong):
+        return abs(value - wrong) <= 0.005
+    return type(value) is type(wrong) and isinstance(value, Tensor | str) and close(value, wrong, 1e-3)
 
 
 def _result(exercise: Exercise, check: Check, wrong: str | None, before: list[CheckResult]) -> CheckResult:

@@ -2,8 +2,8 @@
 
     python benchmarks/check_time.py [--device cpu|cuda] [--rounds N]
 
-"answer" is the time that the answer itself spends on the check's cases, measured in the same round. The aim is
-less than 300 ms on top. The first check in a fresh process is measured too: it is the one a learner waits for.
+The answer's own time on the check's cases is measured in the same round and taken away. The aim is less than
+300 ms on top. The first check in a fresh process is measured too: it is the one a learner waits for.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def main() -> None:
     options.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options.add_argument("--rounds", type=int, default=7)
     arguments = options.parse_args()
-    print(f"{os.cpu_count()} cores, torch {torch.__version__}, {arguments.device}, median of {arguments.rounds}")
+    print(
+        f"{os.cpu_count()} cores, torch {torch.__version__}, {arguments.device}, median of {arguments.rounds}"
+    )
     print(f"{'exercise':<42}{'right':>10}{'wrong, slowest':>17}   ms on top of the answer's own time")
     worst = 0.0
     for exercise in all_exercises():
@@ -72,7 +74,9 @@ def main() -> None:
         worst = max(worst, right, wrong)
         print(f"{exercise.number + ' ' + exercise.name:<42}{right:>8.1f}{wrong:>15.1f}")
     command = [sys.executable, "-c", FIRST]
-    first = [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(3)]
+    first = [
+        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(3)
+    ]
     print(f"first check in a fresh process: {statistics.median(first):.0f} ms")
     print(f"slowest: {worst:.0f} ms (aim: under {LIMIT_MS} ms)")
 

@@ -46,7 +46,7 @@ PRESETS = {
         ),
     ),
     # Every number is nanoGPT's but one: its first weights have the standard deviation 0.02, which was made
-    # for models ten times as wide. With 0.02 this model ends between 1.90 and 1.91, as nanoGPT's own does.
+    # for models ten times as wide. With 0.02 this model ends at 1.90 or 1.91, as nanoGPT's own does.
     "nanogpt-cpu": Preset(
         about="nanoGPT's configuration for a CPU: 0.8 M weights, a context of 64 characters, 2000 steps",
         model=GPTConfig(vocab_size=_ANY, context_length=64, bias=False, fused=True, init_std=0.05),

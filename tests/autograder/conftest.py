@@ -57,7 +57,9 @@ def exercise():
         reference=scaled,
         forbidden=("torch.nn.functional.linear", "aten::einsum"),
         misconceptions=(
-            Misconception("no-scale", "the scores are not divided by √d_k", "Compare d_k = 1 and 100.", no_scale),
+            Misconception(
+                "no-scale", "the scores are not divided by √d_k", "Compare d_k = 1 and 100.", no_scale
+            ),
             Misconception("by-d-k", "the scores are divided by d_k, not √d_k", "Take the root.", by_d_k),
         ),
         alternatives=(Alternative("the query is divided first", query_first),),
