@@ -56,7 +56,7 @@ def test_right_answer(run):
     code, verdict, error = run("3.3", RIGHT)
     assert code == 0 and error == ""
     assert verdict["status"] == "passed" and verdict["points"] == verdict["max_points"] == find("3.3").points
-    assert FIELDS <= set(verdict)
+    assert set(verdict) >= FIELDS
     assert all(set(c) == {"name", "passed", "message"} for c in verdict["checks"])
     assert verdict["isolation"] == "process" and verdict["misconception"] is None and verdict["hint"] is None
 
@@ -153,7 +153,7 @@ def test_grader_faults_exit_with_3_and_the_same_json(run, monkeypatch):
 
     monkeypatch.setattr("autograder.grading.expect", broken)
     code, verdict, _ = run("3.3", RIGHT)
-    assert code == 3 and verdict["status"] == "grader_error" and FIELDS <= set(verdict)
+    assert code == 3 and verdict["status"] == "grader_error" and set(verdict) >= FIELDS
     assert "not your answer" in verdict["reason"]
 
 
