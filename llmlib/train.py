@@ -50,7 +50,7 @@ PRESETS = {
     "nanogpt-cpu": Preset(
         about="nanoGPT's configuration for a CPU: 0.8 M weights, a context of 64 characters, 2000 steps",
         model=GPTConfig(vocab_size=_ANY, context_length=64, bias=False, fused=True, init_std=0.05),
-        training=TrainingConfig(steps=2000, batch_size=12, evaluation_interval=100),
+        training=TrainingConfig(steps=2000, batch_size=12, evaluation_interval=200),
     ),
     "tiny": Preset(
         about="a few thousand weights, seconds: to see that everything works",

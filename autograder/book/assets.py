@@ -145,7 +145,7 @@ def _unpack(archive: bytes, package: Package, folder: Path) -> None:
             name = member.name.partition("/")[2]  # npm puts everything below package/
             pattern = next((p for p in package.files if fnmatch.fnmatchcase(name, p)), None)
             content = tar.extractfile(member) if pattern and member.isfile() else None
-            if content is None:
+            if pattern is None or content is None:
                 continue
             found.add(pattern)
             target = (folder / name).resolve()
