@@ -1,6 +1,6 @@
 """How long a check takes on top of the answer's own time, for right and for wrong answers.
 
-    python benchmarks/check_time.py [--device cpu|cuda] [--rounds N]
+    DEVICE=cpu python benchmarks/check_time.py [--rounds N]
 
 The answer's own time on the check's cases is measured in the same round and taken away. The aim is less than
 300 ms on top. The first check in a fresh process is measured too: it is the one a learner waits for.
@@ -58,19 +58,17 @@ def overhead(exercise: Exercise, answer, rounds: int, device: str) -> float:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options.add_argument("--rounds", type=int, default=7)
     arguments = options.parse_args()
-    print(
-        f"{os.cpu_count()} cores, torch {torch.__version__}, {arguments.device}, median of {arguments.rounds}"
-    )
+    device = os.environ.get("DEVICE", "cpu")
+    print(f"{os.cpu_count()} cores, torch {torch.__version__}, {device}, median of {arguments.rounds}")
     print(f"{'exercise':<42}{'right':>10}{'wrong, slowest':>17}   ms on top of the answer's own time")
     worst = 0.0
     for exercise in all_exercises():
         if exercise.takes_value:
             continue
-        right = overhead(exercise, exercise.alternatives[0].answer, arguments.rounds, arguments.device)
-        wrong = max(overhead(exercise, m.answer, 3, arguments.device) for m in exercise.misconceptions)
+        right = overhead(exercise, exercise.alternatives[0].answer, arguments.rounds, device)
+        wrong = max(overhead(exercise, m.answer, 3, device) for m in exercise.misconceptions)
         worst = max(worst, right, wrong)
         print(f"{exercise.number + ' ' + exercise.name:<42}{right:>8.1f}{wrong:>15.1f}")
     command = [sys.executable, "-c", FIRST]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,25 +25,25 @@ def save_values(values: dict[str, Any], path: str | os.PathLike[str]) -> None:
     Raises:
         CheckpointError: the file cannot be written, for example because the disk is full.
     """
-    path, temporary = Path(path), None
+    path = Path(path)
+    # Always the same name: what a killed process leaves there is replaced by the next one.
+    temporary = path.with_name(f".{path.name}.part")
     memory = io.BytesIO()
     torch.save({"format": _FORMAT, **values}, memory)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            temporary = file.name
+        with open(temporary, "wb") as file:
             file.write(memory.getbuffer())
             file.flush()
             os.fsync(file.fileno())  # the name must not be given to a file that is still on its way
         os.replace(temporary, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise CheckpointError(
             f"The checkpoint {path} cannot be written: {error.strerror or error}."
             + (" What was there before is whole." if path.is_file() else "")
         ) from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def load_values(path: str | os.PathLike[str]) -> dict[str, Any]:

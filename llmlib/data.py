@@ -6,10 +6,10 @@ named by its path.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import os
-import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -198,16 +198,15 @@ def _download() -> bytes:
 
 def _keep(content: bytes, path: Path) -> None:
     """Put the download into the cache, whole or not at all. A cache that cannot be written is no error."""
-    temporary = None
+    # A name of its own for each process: two may download at the same time.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            temporary = file.name
-            file.write(content)
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         folder, reason = path.parent, _reason(error)
         print(
             f"Tiny Shakespeare could not be kept in {folder}, so next time it is downloaded again: {reason}"

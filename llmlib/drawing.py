@@ -39,7 +39,7 @@ _DIVERGING = LinearSegmentedColormap.from_list(
 _LARGEST_ANNOTATED = 16
 
 
-def style() -> dict[str, Any]:
+def style() -> dict[Any, Any]:
     """The matplotlib settings of every figure of the course, for `matplotlib.rc_context(style())`."""
     return {
         "axes.prop_cycle": cycler(color=PALETTE, linestyle=_DASHES),
@@ -118,12 +118,10 @@ def to_svg(figure: Figure, alt: str) -> str:
     drawing = re.sub(r"<style.*?</style>", "", drawing, flags=re.DOTALL)
     key = "f" + hashlib.sha256(f"{alt}\n{drawing}".encode()).hexdigest()[:10]
     body = re.sub(r"<[^>]+>", lambda tag: _fit_tag(tag.group(), key), drawing)
-    width, height, view_box = (
-        re.search(rf'{name}="([^"]+)"', drawing).group(1) for name in ("width", "height", "viewBox")
-    )
+    head = dict(re.findall(r'(\w+)="([^"]*)"', drawing[: drawing.index(">")]))
+    size = f'width="{head["width"]}" height="{head["height"]}" viewBox="{head["viewBox"]}"'
     opening = (
-        f'<svg role="img" aria-label="{html.escape(alt)}" width="{width}" height="{height}" '
-        f'viewBox="{view_box}" style="max-width: 100%; height: auto" '
+        f'<svg role="img" aria-label="{html.escape(alt)}" {size} style="max-width: 100%; height: auto" '
         'fill="currentColor" stroke-linejoin="round" stroke-linecap="butt" '
         'xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg" version="1.1">'
     )
@@ -197,7 +195,9 @@ def draw_heatmap(
         axes.hlines(np.arange(n_rows + 1) - 0.5, -0.5, n_columns - 0.5, "#808080", alpha=0.3, linewidth=0.6)
     for place in np.ndindex(values.shape) if annotated else ():
         ink = _ink(shades[place]) if finite[place] else "#000000"
-        axes.text(place[1], place[0], _number(values[place]), color=ink, ha="center", va="center", fontsize=9)
+        axes.text(
+            place[1], place[0], _number(float(values[place])), color=ink, ha="center", va="center", fontsize=9
+        )
     if not annotated:
         scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(low, reach), colours)
         figure.colorbar(scale, ax=axes, shrink=0.8).outline.set_visible(False)

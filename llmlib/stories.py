@@ -170,7 +170,7 @@ def stories(
     generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
     told: list[str] = []
     length = 0
-    while (len(told) < count) if count is not None else (length < characters):
+    while len(told) < (count or 0) or length < (characters or 0):
         told.append("".join(tell(grammar, {}, generator)))
         length += len(told[-1])
     return "".join(told)

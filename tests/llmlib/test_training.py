@@ -10,6 +10,7 @@ import signal
 import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -455,15 +456,20 @@ def test_on_a_full_disk_the_one_before_stays_whole(tmp_path, monkeypatch, when):
         raise OSError(28, "No space left on device")
 
     if when == "write":
-        real = checkpoints.tempfile.NamedTemporaryFile
+        real = open
 
-        def half(*arguments, **options):
-            file = real(*arguments, **options)
-            file.file.write(b"half")
-            file.write = full
-            return file
+        class Half:
+            def __init__(self, *arguments, **options):
+                self.file = real(*arguments, **options)
 
-        monkeypatch.setattr(checkpoints.tempfile, "NamedTemporaryFile", half)
+            def __enter__(self):
+                self.file.write(b"half")
+                return SimpleNamespace(write=full)
+
+            def __exit__(self, *_):
+                self.file.close()
+
+        monkeypatch.setattr(checkpoints, "open", Half, raising=False)
     else:
         monkeypatch.setattr(os, when, full)
     with pytest.raises(CheckpointError) as caught:
