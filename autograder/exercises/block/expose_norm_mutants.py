@@ -128,8 +128,8 @@ def _read_one(name: str, probe: Any) -> dict[str, Any]:
     for key in given[1:]:
         if read[key].shape != x.shape[-1:]:
             raise Unusable(
-                f"the {key} of {name} should have the shape {tuple(x.shape[-1:])}, one number for each of the "
-                f"last dimension of x: it has {tuple(read[key].shape)}"
+                f"the {key} of {name} should have the shape {tuple(x.shape[-1:])}, one number for each of "
+                f"the last dimension of x: it has {tuple(read[key].shape)}"
             )
         if read[key].dtype != x.dtype:
             raise Unusable(f"x and {key} of {name} should have one dtype")
@@ -270,8 +270,8 @@ EXERCISE = Exercise(
         Check("exposes lost digits, a wrong dtype and changed inputs", 1, judge=_exposes("numbers")),
     ),
     hints=(
-        "What does eps = 1e-5 change in a vector whose numbers are of the size 1? Which eps would you need to "
-        "see where it stands?",
+        "What does eps = 1e-5 change in a vector whose numbers are of the size 1? Which eps would you need "
+        "to see where it stands?",
         "Think of one probe for each thing that the function promises: weights other than 1, a shift, an eps "
         "that matters, a vector of equal numbers, two leading dimensions, a square shape, float64, numbers "
         "far from zero.",

@@ -88,7 +88,8 @@ EXERCISE = Exercise(
     difficulty=1,
     checks=(Check("comes within 0.7 of the experiment", 2, judge=_judge),),
     hints=(
-        "You have met sums of independent numbers before: in a dot product, in chapter 3. What added up there?",
+        "You have met sums of independent numbers before: in a dot product, in chapter 3. What added "
+        "up there?",
         "Write down the variance of the stream at the start, after the first part, after the second. The "
         "standard deviation comes last.",
         "How many terms does the whole sum have, the start included? Each has the variance 1.",

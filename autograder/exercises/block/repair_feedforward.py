@@ -153,7 +153,8 @@ MISCONCEPTIONS = (
     Misconception(
         "only-the-output",
         "the output is no longer bent, and two bugs are left",
-        "Compare with the formula: what is added to W₂ times the bent hidden vector? And what does `fused` do?",
+        "Compare with the formula: what is added to W₂ times the bent hidden vector? And what does `fused` "
+        "do?",
         _variant(relu=False),
     ),
     Misconception(
@@ -300,12 +301,12 @@ EXERCISE = Exercise(
         Check("is right all together", 1, _everything, after=(OUTPUT, SUM, KERNEL)),
     ),
     hints=(
-        "No error is raised and every shape is right. Put the formula beside `forward` and tick off each term: "
-        "is there anything in the code that is not in the formula?",
-        "Three experiments: feed x = 0 and look at the signs of the output; set all weights to 0 and feed any "
-        "x; build the layer twice with the same weights, once with `fused=True`, and compare.",
-        "The formula has one bend, in the middle, and it is GELU, always. Nothing is done to the output layer's "
-        "result but dropout, and the layer's input appears only once.",
+        "No error is raised and every shape is right. Put the formula beside `forward` and tick off each "
+        "term: is there anything in the code that is not in the formula?",
+        "Three experiments: feed x = 0 and look at the signs of the output; set all weights to 0 and feed "
+        "any x; build the layer twice with the same weights, once with `fused=True`, and compare.",
+        "The formula has one bend, in the middle, and it is GELU, always. Nothing is done to the output "
+        "layer's result but dropout, and the layer's input appears only once.",
     ),
     misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
