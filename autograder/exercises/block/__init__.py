@@ -21,6 +21,7 @@ CHAPTER = Chapter(
     title="The block",
     imports="""\
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from llmlib.attention import MultiHeadAttention
-from llmlib.drawing import heatmap, show, subplots
+from llmlib.drawing import show, subplots
 from llmlib.normalization import LayerNorm
 """,
     exercises=(
