@@ -310,4 +310,8 @@ EXERCISE = Exercise(
     ),
     misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
+    equivalents={
+        "activation = F.gelu if self.fused else gelu  ⟶  the condition is negated": "both kernels "
+        "compute the same function, so which of them is used makes no difference",
+    },
 )

@@ -42,14 +42,14 @@ def _masks(g: torch.Generator) -> Iterator[Case]:
 
 def _post_norm(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, 2 * normal(g, 1, 3, 6), norm_first=False)
-    yield _case(g, normal(g, 2, 4, 6) + 1, norm_first=False, is_causal=True)
-    yield _case(g, normal(g, 2, 4, 6), norm_first=False, mask=random_mask(g, 4, 4))
+    yield _case(g, normal(g, 2, 4, 6) + 1, norm_first=False, bias=False)
 
 
-def _types_and_gradients(g: torch.Generator) -> Iterator[Case]:
+def _everything(g: torch.Generator) -> Iterator[Case]:
     for norm_first in (True, False):
         x = normal(g, 2, 3, 6, dtype=torch.float64)
         yield _case(g, x, norm_first=norm_first, is_causal=True, gradient=True)
+    yield _case(g, normal(g, 2, 4, 6), norm_first=False, mask=random_mask(g, 4, 4))
 
 
 # --- Mistakes: the two parts stand in `_Parts`, so that each wrong block shows one thing
@@ -427,7 +427,7 @@ EXERCISE = Exercise(
         Check("adds to the stream what each part makes of the normed stream", 2, _pre_norm),
         Check("passes the masks on to attention", 2, _masks),
         Check("norms each sum when `norm_first` is False", 2, _post_norm),
-        Check("keeps the dtype and lets gradients through, in both orders", 1, _types_and_gradients),
+        Check("is right in every detail: both orders, masks, dtypes and gradients", 1, _everything),
     ),
     hints=(
         "Each part is one line. What is on the left of its plus sign, and what does the part read?",
