@@ -45,6 +45,15 @@ def parser() -> argparse.ArgumentParser:
 
     listing = subcommands.add_parser("exercises", help="list all exercises")
     listing.add_argument("--json", action="store_true", help="print the list as JSON")
+    listing.add_argument(
+        "--report",
+        action="store_true",
+        help="prove each exercise: mistakes caught and named, right forms passed, blanks worth nothing",
+    )
+    listing.add_argument("--mutants", action="store_true", help="with --report: also grade every mutant")
+    listing.add_argument(
+        "--chapter", type=int, action="append", metavar="N", help="only this chapter (may be repeated)"
+    )
     listing.set_defaults(run=commands.exercises)
 
     progress = subcommands.add_parser("progress", help="show what you have done so far")

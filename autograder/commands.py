@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from autograder import exercises as catalogue
 from autograder import panel
 from autograder import progress as log
-from autograder.answers import NotebookError, find_answer, read_cells
+from autograder.answers import Answer, NotebookError, find_answer, read_cells
 from autograder.child import ISOLATION, AnswerProcess
 from autograder.exercise import Exercise
 from autograder.grading import ungraded
 from autograder.outcome import Failure
+from autograder.proving import prove
 from autograder.report import Report
 
 GRADER_BROKE = 3
@@ -49,7 +54,7 @@ def _check_notebook(path: Path, options: argparse.Namespace) -> int:
     except NotebookError as error:
         raise UsageError(str(error)) from None
     found = {e.name: find_answer(cells, e) for e in catalogue.all_exercises()}
-    chapters = {e.chapter for e in catalogue.all_exercises() if found[e.name] is not None}
+    chapters = _chapters_of(cells, found)
     if not chapters:
         raise UsageError(f"{path} holds no answer to any exercise of the course")
     reports = []
@@ -79,6 +84,16 @@ def _grade(
     )
 
 
+def _chapters_of(cells: list[dict[str, Any]], found: dict[str, Answer | None]) -> set[int]:
+    """The chapters that a notebook answers: by its grade ids, else by names that only one chapter uses."""
+    everything = catalogue.all_exercises()
+    ids = {cell["nbgrader"].get("grade_id") for cell in cells}
+    if named := {e.chapter for e in everything if e.grade_id in ids}:
+        return named
+    uses = Counter(e.answer_name for e in everything)
+    return {e.chapter for e in everything if found[e.name] is not None and uses[e.answer_name] == 1}
+
+
 def _exit_code(reports: list[Report]) -> int:
     return GRADER_BROKE if any(r.status == "grader_error" for r in reports) else 0
 
@@ -101,7 +116,15 @@ def _print_reports(reports: list[Report], as_json: bool, single: bool) -> None:
 
 
 def exercises(options: argparse.Namespace) -> int:
-    rows = [_row(e) for e in catalogue.all_exercises()]
+    chosen = catalogue.all_exercises()
+    if options.chapter:
+        try:
+            chosen = tuple(e for number in options.chapter for e in catalogue.find_chapter(number).exercises)
+        except catalogue.UnknownExercise as unknown:
+            raise UsageError(str(unknown)) from None
+    if options.report or options.mutants:
+        return _report(chosen, options.mutants, options.json)
+    rows = [_row(e) for e in chosen]
     if options.json:
         print(json.dumps(rows, ensure_ascii=False))
         return 0
@@ -122,6 +145,49 @@ def exercises(options: argparse.Namespace) -> int:
         ],
     )
     return 0
+
+
+def _report(chosen: Sequence[Exercise], mutants: bool, as_json: bool) -> int:
+    """Grade every known answer to every exercise; exit code 1 where an exercise breaks its promise."""
+    proofs = []
+    with tqdm(chosen, desc="exercises", disable=not sys.stderr.isatty()) as bar:
+        for exercise in bar:
+            bar.set_postfix_str(exercise.number)
+            proofs.append(prove(exercise, mutants=mutants))
+    if as_json:
+        print(json.dumps([proof.as_json() for proof in proofs], ensure_ascii=False))
+        return int(any(proof.broken for proof in proofs))
+    heads = ("number", "exercise", "points", "minutes", "caught", "named", "right forms passed", "blank")
+    rows = [
+        (
+            p.exercise.number,
+            p.exercise.name,
+            p.exercise.points,
+            p.exercise.minutes,
+            _of(p.caught, len(p.exercise.misconceptions)),
+            _of(p.named, len(p.exercise.misconceptions)),
+            _of(p.passed, len(p.exercise.alternatives)),
+            p.blank_points,
+            *((_of(p.killed, p.mutants),) if mutants else ()),
+        )
+        for p in proofs
+    ]
+    _table("What each exercise proves", (*heads, "mutants failed") if mutants else heads, rows)
+    for proof in proofs:
+        for line in proof.broken:
+            print(f"{proof.exercise.number}: {line}")
+    if mutants:
+        made, killed = sum(p.mutants for p in proofs), sum(p.killed for p in proofs)
+        print(f"\n{killed} of {made} mutants failed ({100 * killed / max(made, 1):.1f} %).")
+        for proof in proofs:
+            for name in proof.survivors:
+                reason = proof.exercise.equivalents.get(name, "NOT EXPLAINED")
+                print(f"  {proof.exercise.number}  {name}\n       lives: {reason}")
+    return int(any(proof.broken for proof in proofs))
+
+
+def _of(count: int, most: int) -> str:
+    return f"{count}/{most}"
 
 
 def _row(exercise: Exercise) -> dict[str, Any]:
