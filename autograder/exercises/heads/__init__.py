@@ -6,8 +6,10 @@ from autograder.exercise import Chapter
 from autograder.exercises.heads import (
     attention_flops,
     combined_mask,
+    expose_mutants,
     induction_score,
     merge_heads,
+    multi_head_attention,
     predict_quadratic_share,
     project_heads,
     split_heads,
@@ -33,8 +35,10 @@ from llmlib.drawing import PALETTE, heatmap, show, subplots
         merge_heads.EXERCISE,
         project_heads.EXERCISE,
         combined_mask.EXERCISE,
+        multi_head_attention.EXERCISE,
         predict_quadratic_share.EXERCISE,
         attention_flops.EXERCISE,
         induction_score.EXERCISE,
+        expose_mutants.EXERCISE,
     ),
 )
