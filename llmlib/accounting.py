@@ -4,7 +4,8 @@ A multiplication followed by an addition counts as two operations, as for the sp
 state and for `torch.utils.flop_counter`. Only matrix products are counted: biases, softmax and masks take
 a share that shrinks as the vectors get longer.
 
-Sources: Kaplan et al., "Scaling Laws for Neural Language Models" (2020), section 2.1 and table 1.
+Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways" (2022), appendix B, which counts
+the same products per token, three times over for a step of training.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def attention_flops(n_queries: int, n_keys: int, d_model: int, batch: int = 1) -
     Raises:
         ValueError: a size is not positive.
 
-    Source: Kaplan et al. (2020), table 1.
+    Source: Chowdhery et al. (2022), appendix B.
     """
     if min(n_queries, n_keys, d_model, batch) < 1:
         raise ValueError(

@@ -23,11 +23,12 @@ CHAPTER = Chapter(
 import math
 
 import torch
-from einops import einsum, rearrange
+import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from llmlib.attention import causal_mask, padding_mask, scaled_dot_product_attention, softmax
+from llmlib.attention import causal_mask, padding_mask, scaled_dot_product_attention
 from llmlib.drawing import PALETTE, heatmap, show, subplots
 """,
     exercises=(

@@ -271,4 +271,9 @@ EXERCISE = Exercise(
     ),
     misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
+    equivalents={
+        f"length = weights.shape[-1]  ⟶  {change}": "There are as many queries as keys: the last two axes "
+        "have the same length."
+        for change in ("-1 becomes -2", "1 becomes 2")
+    },
 )

@@ -207,4 +207,8 @@ EXERCISE = Exercise(
     misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
     forbidden=FORBIDDEN,
+    equivalents={
+        "if self.fused and mask is None:  ⟶  `is` becomes `is not`": "No learner is asked for the fused "
+        "kernel, so every layer here is made with fused=False and this condition is False either way."
+    },
 )
