@@ -53,8 +53,7 @@ def _masks(g: torch.Generator) -> Iterator[Case]:
 def _cross_attention(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, 6, 2, {"x": normal(g, 2, 3, 6), "context": normal(g, 2, 3, 6)})
     yield _case(g, 6, 3, {"x": normal(g, 2, 3, 6), "context": normal(g, 2, 5, 6)})
-    context = {"x": normal(g, 2, 4, 6), "context": normal(g, 2, 3, 6)}
-    yield _case(g, 6, 2, {**context, "mask": random_mask(g, 2, 1, 1, 3)})
+    yield _case(g, 6, 2, {"x": normal(g, 2, 4, 6), "context": normal(g, 2, 3, 6)})
 
 
 def _causal(g: torch.Generator) -> Iterator[Case]:
@@ -69,7 +68,8 @@ def _causal(g: torch.Generator) -> Iterator[Case]:
 def _types_and_gradients(g: torch.Generator) -> Iterator[Case]:
     x, mask = normal(g, 2, 3, 4, dtype=torch.float64), random_mask(g, 2, 1, 1, 3)
     yield _case(g, 4, 2, {"x": x, "mask": mask}, gradient=True)
-    yield _case(g, 4, 2, {"x": x, "context": normal(g, 2, 4, 4, dtype=torch.float64)}, gradient=True)
+    context, mask = normal(g, 2, 4, 4, dtype=torch.float64), random_mask(g, 2, 1, 1, 4)
+    yield _case(g, 4, 2, {"x": x, "context": context, "mask": mask}, gradient=True)
 
 
 # --- Right answers in another form
