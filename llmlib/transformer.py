@@ -6,6 +6,8 @@ Unsupervised Multitask Learners" (2019), section 2.3, for the norm before each p
 
 from __future__ import annotations
 
+from typing import Literal
+
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -29,12 +31,15 @@ class TransformerBlock(nn.Module):
         bias: bool = True,
         dropout: float = 0.0,
         fused: bool = False,
+        approximate: Literal["none", "tanh"] = "none",
     ) -> None:
         super().__init__()
         self.attention_norm = LayerNorm(d_model, bias=bias, fused=fused)
         self.attention = MultiHeadAttention(d_model, n_heads, bias=bias, dropout=dropout, fused=fused)
         self.feedforward_norm = LayerNorm(d_model, bias=bias, fused=fused)
-        self.feedforward = FeedForward(d_model, d_ff, bias=bias, dropout=dropout, fused=fused)
+        self.feedforward = FeedForward(
+            d_model, d_ff, bias=bias, dropout=dropout, fused=fused, approximate=approximate
+        )
 
     def forward(
         self,
