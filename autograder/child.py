@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from autograder import exercises, wire
@@ -77,7 +77,7 @@ class AnswerProcess:
         return replace(report, duration=time.perf_counter() - started)
 
     def _call(self, case: Case) -> Outcome:
-        reply = self._ask({"arguments": dict(case.arguments), "gradient": case.gradient})
+        reply = self._ask({field.name: getattr(case, field.name) for field in fields(case)})
         if isinstance(reply, Failure):
             return Outcome(failure=reply)
         try:

@@ -12,11 +12,13 @@ carry a `judge` instead of cases.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 Kind = Literal["code", "bug hunt", "prediction", "mutants", "experiment"]
 
@@ -26,11 +28,18 @@ class Case:
     """One call of the answer.
 
     arguments: by parameter name, in the function's order. Tensors, numbers, strings, None, lists, tuples.
-    gradient:  also compare the gradients with respect to every floating-point tensor argument.
+    gradient:  also compare the gradients with respect to every floating-point tensor argument, and to
+               every weight.
+    construct: for a class, the constructor's arguments by name; None for a function.
+    weights:   for a module, its parameters by name: all of them, or none to leave it as it was made.
+    method:    for a class, the method that is called.
     """
 
     arguments: Mapping[str, Any]
     gradient: bool = False
+    construct: Mapping[str, Any] | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    method: str = "forward"
 
 
 @dataclass(frozen=True)
@@ -89,8 +98,9 @@ class Exercise:
     name:       the dotted path of the reference in `llmlib` ("attention.softmax"), or for a value or bug-hunt
                 exercise any dotted name in the same style ("attention.predict_variance").
     number:     chapter.place, as the learner sees it: "3.2".
-    answer_name: the name that the learner's cell defines; by default the last part of `name`.
-    reference:  the oracle: a function, or for a value exercise None.
+    answer_name: the name that the learner's cell defines; by default the last part of `name`, or the class.
+    reference:  the oracle: a function, a class, or for a value exercise None. Of a class the exercise is the
+                method that `name` ends in ("feedforward.FeedForward.forward"), or else all but `__init__`.
     starter:    a bug hunt's stub: the broken source that the learner receives.
     forbidden:  library functions that would be the answer, by their public dotted name
                 ("torch.softmax", "torch.nn.functional.softmax", "torch.Tensor.softmax"), and by operator
@@ -117,7 +127,8 @@ class Exercise:
     takes_value: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "answer_name", self.answer_name or self.name.rsplit(".", 1)[-1])
+        default = self.reference.__name__ if inspect.isclass(self.reference) else self.name.rsplit(".", 1)[-1]
+        object.__setattr__(self, "answer_name", self.answer_name or default)
         object.__setattr__(self, "takes_value", self.reference is None)
         if not self.checks or sum(check.points for check in self.checks) <= 0:
             raise ValueError(f"exercise {self.number} ({self.name}) needs at least one check worth a point")

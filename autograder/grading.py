@@ -14,16 +14,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autograder.calling import Made, face, wrong_signature
 from autograder.exercise import Case, Check, Exercise, Misconception
 from autograder.judging import Expected, Mismatch, close, compare, expect, is_number
 from autograder.outcome import Failure, Outcome
 from autograder.report import OPEN, CheckResult, Counterexample, Mistake, Report
-from autograder.running import LocalRunner, Runner, own_randomness, parameters_of, quiet, wrong_signature
+from autograder.running import LocalRunner, Runner, own_randomness, quiet
 from autograder.shrinking import axes_of, shrink
 from autograder.values import text_of
 
 # Outcomes after which the answer is not called again.
 FINAL = ("not attempted", "timeout", "died", "forbidden", "reference", "undefined")
+
+MOST_WEIGHTS_SHOWN = 40
 
 Called = tuple[Case, Outcome, Expected]
 
@@ -41,9 +44,8 @@ def grade_callable(
         else:
             runner = LocalRunner(
                 answer,
-                parameters=parameters_of(exercise.reference),
+                exercise.reference,
                 forbidden=exercise.forbidden,
-                reference=exercise.reference,
                 seconds=timeout or exercise.timeout,
                 device=device,
             )
@@ -62,7 +64,7 @@ def grade_function(exercise: Exercise, runner: Runner, *, seed: int = 0, **about
 def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[str, Any]) -> Report:
     reference = exercise.reference
     assert reference is not None
-    axes, device = axes_of(reference), about.get("device", "cpu")
+    device = about.get("device", "cpu")
     called: list[Called] = []
     results: list[CheckResult] = []
     first: tuple[Case, Outcome, Expected, Mismatch] | None = None
@@ -74,7 +76,7 @@ def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[s
             expected = expect(reference, case)
             outcome = runner(case) if stopped is None else Outcome(failure=stopped)
             called.append((case, outcome, expected))
-            mismatch = compare(outcome, expected, axes.get("return"), device)
+            mismatch = compare(outcome, expected, axes_of(face(reference, case)).get("return"), device)
             if mismatch and wrong is None:
                 wrong = (case, outcome, expected, mismatch)
             if outcome.failure is not None and outcome.failure.kind in FINAL:
@@ -93,7 +95,7 @@ def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[s
         "failed",
         tuple(results),
         misconception=mistake,
-        counterexample=None if stopped else _counterexample(first, runner, reference, axes, device),
+        counterexample=None if stopped else _counterexample(first, runner, reference, device),
         reason=failed.message,
         line=failure.line if failure else None,
         line_text=failure.line_text if failure else "",
@@ -145,8 +147,8 @@ def diagnose(exercise: Exercise, called: list[Called]) -> Mistake | None:
 def _behaves_alike(
     exercise: Exercise, misconception: Misconception, case: Case, outcome: Outcome, expected: Expected
 ) -> bool:
-    parameters = parameters_of(exercise.reference)  # type: ignore[arg-type]
-    theirs = LocalRunner(misconception.answer, parameters=parameters, watched=False)(case)
+    assert exercise.reference is not None
+    theirs = LocalRunner(misconception.answer, exercise.reference, watched=False)(case)
     if (theirs.failure is None) != (outcome.failure is None) or theirs.mutated != outcome.mutated:
         return False
     if theirs.failure is not None and outcome.failure is not None:
@@ -199,7 +201,6 @@ def _counterexample(
     first: tuple[Case, Outcome, Expected, Mismatch],
     runner: Runner,
     reference: Callable[..., Any],
-    axes: Any,
     device: str,
 ) -> Counterexample:
     case, outcome, expected, mismatch = first
@@ -211,9 +212,9 @@ def _counterexample(
         found = compare(runner(smaller), wanted, device=device)
         return found is not None and found.kind == mismatch.kind
 
-    small = shrink(case, axes, still_wrong)
+    small = shrink(case, axes_of(face(reference, case)), still_wrong)
     expected, outcome = expect(reference, small), runner(small)
-    inputs = {name: text_of(value) for name, value in small.arguments.items() if value is not None}
+    inputs = _inputs(small)
     if outcome.mutated:
         return Counterexample(
             inputs, "inputs left as they were", f"{outcome.mutated[0]} changed", "the inputs"
@@ -236,6 +237,15 @@ def _counterexample(
     if mismatch.kind in ("dtype", "type", "shape"):
         return Counterexample(inputs, text_of(expected.value, about=True), text_of(outcome.value, about=True))
     return Counterexample(inputs, text_of(expected.value), text_of(outcome.value))
+
+
+def _inputs(case: Case) -> dict[str, str]:
+    """What a reader needs to follow the call by hand; weights only while there are few of them."""
+    made = {n: v.arguments if isinstance(v, Made) else v for n, v in (case.construct or {}).items()}
+    shown = {**made, **case.arguments}
+    if sum(weight.numel() for weight in case.weights.values()) <= MOST_WEIGHTS_SHOWN:
+        shown |= case.weights
+    return {name: text_of(value) for name, value in shown.items() if value is not None}
 
 
 def _gradient_right(name: str, want: torch.Tensor, outcome: Outcome, expected: Expected) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from autograder.exercise import Case
 from autograder.outcome import Outcome
-from autograder.running import LocalRunner, copy_value, parameters_of
+from autograder.running import LocalRunner, copy_value
 
 # An answer may do some dozens of roundings more than the reference, in another order.
 ROUNDINGS = 64
@@ -56,26 +56,16 @@ class Mismatch:
 
 def expect(reference: Callable[..., Any], case: Case) -> Expected:
     """Run the reference: in the case's precision, in float64, and in float64 on inputs off by a rounding."""
-    parameters = parameters_of(reference)
-
-    def run(arguments: Mapping[str, Any]) -> Outcome:
-        return LocalRunner(reference, parameters=parameters, watched=False)(Case(arguments, case.gradient))
-
-    plain = run(case.arguments)
+    run = LocalRunner(reference, reference, watched=False)
+    plain = run(case)
     if plain.failure is not None:
         return Expected(None, None, 0.0, {}, {}, error=plain.failure.exception)
-    epsilon = max(
-        (
-            torch.finfo(v.dtype).eps
-            for v in _tensors([*case.arguments.values(), plain.value])
-            if v.is_floating_point()
-        ),
-        default=0.0,
-    )
-    exact = run({n: _as_float64(v) for n, v in case.arguments.items()})
-    nudged = run(
-        {n: _nudge(_as_float64(v), epsilon, seed) for seed, (n, v) in enumerate(case.arguments.items())}
-    )
+    inputs = [*case.arguments.values(), *case.weights.values()]
+    floats = [v for v in _tensors([*inputs, plain.value]) if v.is_floating_point()]
+    epsilon = max((torch.finfo(v.dtype).eps for v in floats), default=0.0)
+    in_float64 = _mapped(case, lambda value, seed: _as_float64(value))
+    exact = run(in_float64)
+    nudged = run(_mapped(in_float64, lambda value, seed: _nudge(value, epsilon, seed)))
     gradients = {n: g for n, g in (exact.gradients or {}).items() if g is not None}
     nudged_gradients = nudged.gradients or {}
     return Expected(
@@ -88,6 +78,13 @@ def expect(reference: Callable[..., Any], case: Case) -> Expected:
             n: _tolerance(g, nudged_gradients.get(n), epsilon) for n, g in gradients.items()
         },
     )
+
+
+def _mapped(case: Case, change: Callable[[Any, int], Any]) -> Case:
+    """The case with its arguments and weights changed, each with a number of its own."""
+    arguments = {n: change(v, seed) for seed, (n, v) in enumerate(case.arguments.items())}
+    weights = {n: change(v, seed) for seed, (n, v) in enumerate(case.weights.items(), start=100)}
+    return replace(case, arguments=arguments, weights=weights)
 
 
 def compare(
@@ -139,6 +136,8 @@ def _compare_type(got: Any, want: Any, axes: tuple[str, ...] | None) -> Mismatch
         if not isinstance(got, list | tuple) or len(got) != len(want):
             return Mismatch("type", f"expected {_kind(want)} of {len(want)}, got {_kind(got)}")
         return next((m for g, w in zip(got, want, strict=True) if (m := _compare_type(g, w, None))), None)
+    if isinstance(want, dict):
+        return _compare_keys(got, want)
     if isinstance(want, float):
         if not isinstance(got, int | float) or isinstance(got, bool):
             return Mismatch("type", f"expected a number, got {_kind(got)}")
@@ -148,9 +147,23 @@ def _compare_type(got: Any, want: Any, axes: tuple[str, ...] | None) -> Mismatch
     return None
 
 
+def _compare_keys(got: Any, want: dict[Any, Any]) -> Mismatch | None:
+    if not isinstance(got, dict):
+        return Mismatch("type", f"expected a dict, got {_kind(got)}")
+    missing = [key for key in want if key not in got]
+    extra = [key for key in got if key not in want]
+    if missing or extra:
+        what = f"{missing[0]!r} is missing" if missing else f"{extra[0]!r} does not belong there"
+        return Mismatch("value", f"expected {len(want)} keys, got {len(got)}: {what}")
+    return next((m for key in want if (m := _compare_type(got[key], want[key], None))), None)
+
+
 def _compare_numbers(got: Any, want: Any, tolerance: float, kind: str, what: str) -> Mismatch | None:
     if isinstance(want, list | tuple):
         pairs = zip(got, want, strict=True)
+        return next((m for g, w in pairs if (m := _compare_numbers(g, w, tolerance, kind, what))), None)
+    if isinstance(want, dict):
+        pairs = ((got[key], want[key]) for key in want)
         return next((m for g, w in pairs if (m := _compare_numbers(g, w, tolerance, kind, what))), None)
     if isinstance(want, float):
         return _compare_numbers(torch.tensor(float(got)), torch.tensor(want), tolerance, kind, what)
@@ -215,11 +228,20 @@ def _tolerance(exact: Any, nudged: Any, epsilon: float) -> float:
             continue
         size, shift = float(a[finite].abs().max()), float((a - b).abs()[finite].max())
         tolerance = max(tolerance, min(ROUNDINGS * (epsilon * size + shift), CAP * size))
-    if isinstance(exact, float) and isinstance(nudged, float):
-        tolerance = ROUNDINGS * (
-            max(epsilon, torch.finfo(torch.float32).eps) * abs(exact) + abs(exact - nudged)
-        )
+    # Numbers of Python may come out of float32 arithmetic, even where no tensor went in.
+    coarse = max(epsilon, torch.finfo(torch.float32).eps)
+    for x, y in zip(_floats(exact), _floats(nudged), strict=False):
+        if math.isfinite(x) and math.isfinite(y):
+            tolerance = max(tolerance, ROUNDINGS * (coarse * abs(x) + abs(x - y)))
     return max(tolerance, 1e-12)
+
+
+def _floats(value: Any) -> list[float]:
+    if isinstance(value, float):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [x for item in value for x in _floats(item)] if isinstance(value, list | tuple) else []
 
 
 def _as_float64(value: Any) -> Any:
@@ -227,6 +249,8 @@ def _as_float64(value: Any) -> Any:
         return value.double() if value.is_floating_point() else value
     if isinstance(value, list | tuple):
         return type(value)(_as_float64(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _as_float64(item) for key, item in value.items()}
     return value
 
 
@@ -246,6 +270,8 @@ def _tensors(values: list[Any] | tuple[Any, ...]) -> list[Tensor]:
             found.append(value)
         elif isinstance(value, list | tuple):
             found.extend(_tensors(value))
+        elif isinstance(value, dict):
+            found.extend(_tensors(list(value.values())))
     return found
 
 

@@ -65,10 +65,11 @@ def check(answer: Any, number: str) -> Any:
         _show_text(str(unknown))
         return answer
     if lent_for(answer) is not None:
+        kind = "class" if inspect.isclass(answer) else "function"
         report = _plain(
             exercise,
             "not_attempted",
-            f"this is the course's own function, lent to you so that the chapter runs on: "
+            f"this is the course's own {kind}, lent to you so that the chapter runs on: "
             f"run the cell with your own `{exercise.answer_name}` again, then this one",
         )
     elif isinstance(answer, NotYetDefined):
@@ -122,6 +123,13 @@ def lend(exercise: Exercise) -> Callable[..., Any]:
     """The reference, marked as lent: it works, but it is nobody's answer."""
     reference = exercise.reference
     assert reference is not None
+    if inspect.isclass(reference):
+        about = {
+            "__lent_for__": exercise.name,
+            "__doc__": reference.__doc__,
+            "__module__": reference.__module__,
+        }
+        return type(reference.__name__, (reference,), about)
 
     @functools.wraps(reference)
     def lent(*args: Any, **kwargs: Any) -> Any:
@@ -133,7 +141,8 @@ def lend(exercise: Exercise) -> Callable[..., Any]:
 
 def lent_for(answer: Any) -> str | None:
     """The exercise that this function was lent for, or whose reference it is; None for anybody's own."""
-    lent = inspect.getattr_static(answer, "__lent_for__", None)
+    # A class of the learner's own may inherit from the lent one.
+    lent = vars(answer).get("__lent_for__") if hasattr(answer, "__dict__") else None
     if isinstance(lent, str):
         return lent
     originals = ((e.reference, e.name) for e in exercises.all_exercises() if e.reference is not None)

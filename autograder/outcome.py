@@ -47,3 +47,11 @@ class Outcome:
     mutated: tuple[str, ...] = ()
     gradients: Mapping[str, Any] | None = None
     backward_failure: Failure | None = None
+
+
+class Refused(Exception):
+    """Raised while an answer runs that may not go on: it calls what it was asked to write, say."""
+
+    def __init__(self, failure: Failure):
+        super().__init__(failure.message)
+        self.failure = failure

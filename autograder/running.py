@@ -20,7 +20,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from functools import cache
 from types import CodeType, FrameType
 from typing import Any, Protocol
@@ -30,8 +30,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from autograder.calling import as_call, face, make, ready
 from autograder.exercise import Case
-from autograder.outcome import Failure, Outcome
+from autograder.outcome import Failure, Outcome, Refused
 
 
 class Runner(Protocol):
@@ -40,43 +41,33 @@ class Runner(Protocol):
     def __call__(self, case: Case) -> Outcome: ...
 
 
-class Refused(Exception):
-    """Raised inside the answer when it calls what it was asked to write."""
-
-    def __init__(self, failure: Failure):
-        super().__init__(failure.message)
-        self.failure = failure
-
-
 class OutOfTime(BaseException):
     """Raised inside the answer when its time is up; no Exception, so that `except Exception` lets it by."""
 
 
 class LocalRunner:
-    """Calls a function in this process.
+    """Calls an answer in this process.
 
-    answer:    the function.
+    answer:    the function or class.
+    reference: the course's own, which says how to call it, and which the answer may not call.
     forbidden: library functions that it may not call, as in `Exercise.forbidden`.
-    reference: the course's own solution, which it may not call either.
-    parameters: the argument names in the reference's order.
     seconds:   time for all calls together; None for no limit. Kept by SIGALRM, so on the main thread only.
+    watched:   whether to refuse the reference and what is forbidden.
     """
 
     def __init__(
         self,
-        answer: Callable[..., Any],
+        answer: Any,
+        reference: Callable[..., Any],
         *,
-        parameters: tuple[str, ...],
         forbidden: tuple[str, ...] = (),
-        reference: Callable[..., Any] | None = None,
         seconds: float | None = None,
         device: str = "cpu",
         watched: bool = True,
     ):
         self.answer = answer
-        self.parameters = parameters
+        self.reference = reference
         self.forbidden = frozenset(forbidden)
-        self.reference_code = code_of(reference) if reference is not None else None
         self.deadline = None if seconds is None else time.monotonic() + seconds
         self.seconds = seconds
         self.device = device
@@ -85,37 +76,48 @@ class LocalRunner:
     def __call__(self, case: Case) -> Outcome:
         arguments = {name: _to(value, self.device) for name, value in case.arguments.items()}
         plain = {name: copy_value(value) for name, value in arguments.items()}
-        value, failure = self._call(plain, gradients=False)
+        weights: dict[str, Tensor] = {}
+        value, failure = self._call(case, plain, weights, gradients=False)
         mutated = tuple(name for name in plain if not _unchanged(arguments[name], plain[name]))
+        mutated += tuple(n for n in weights if not _unchanged(_to(case.weights[n], self.device), weights[n]))
         if failure is not None:
             return Outcome(failure=failure, mutated=mutated)
         value = _detached(value)
         device = value.device.type if isinstance(value, Tensor) else "cpu"
         if not case.gradient or mutated:
             return Outcome(value, device=device, mutated=mutated)
-        gradients, backward_failure = self._gradients(arguments)
+        gradients, backward_failure = self._gradients(case, arguments)
         return Outcome(value, device=device, gradients=gradients, backward_failure=backward_failure)
 
-    def _gradients(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Tensor | None], Failure | None]:
+    def _gradients(
+        self, case: Case, arguments: Mapping[str, Any]
+    ) -> tuple[dict[str, Tensor | None], Failure | None]:
         leaves = {n: copy_value(v, requires_grad=True) for n, v in arguments.items()}
         tracked = {n: v for n, v in leaves.items() if isinstance(v, Tensor) and v.requires_grad}
         # The backward pass runs under the same guard: its time and its exceptions are the answer's.
-        _, failure = self._call(leaves, gradients=True, then=_backward)
+        _, failure = self._call(case, leaves, tracked, gradients=True, then=_backward)
         return {n: leaf.grad for n, leaf in tracked.items()}, failure
 
     def _call(
-        self, arguments: Mapping[str, Any], *, gradients: bool, then: Callable[[Any], None] | None = None
+        self,
+        case: Case,
+        arguments: Mapping[str, Any],
+        weights: dict[str, Tensor],
+        *,
+        gradients: bool,
+        then: Callable[[Any], None] | None = None,
     ) -> tuple[Any, Failure | None]:
-        positional, named = as_call(self.parameters, arguments)
-        watch = _Watch(self.forbidden, self.reference_code) if self.watched else None
+        """The answer's value. The parameters that it worked with are put into `weights`."""
+        watch = _Watch(self.forbidden, code_of(face(self.reference, case))) if self.watched else None
         try:
-            with self._time_limit(), torch.set_grad_enabled(gradients):
-                if watch is None:
-                    value = self.answer(*positional, **named)
-                else:
-                    with watch:
-                        value = self.answer(*positional, **named)
-                if then is not None:
+            with self._time_limit(), torch.set_grad_enabled(gradients), watch or nullcontext():
+                call, parameters = ready(self.answer, case, self.device)
+                weights.update(parameters)
+                made = {name: make(value) for name, value in arguments.items()}
+                positional, named = as_call(self.reference, case, made)
+                value = call(*positional, **named)
+            if then is not None:
+                with self._time_limit(), torch.enable_grad():
                     then(value)
         except OutOfTime:
             return None, Failure(
@@ -126,9 +128,14 @@ class LocalRunner:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit and home-made BaseExceptions are the answer's, too
-            return None, (watch.hit if watch and watch.hit else describe(error, self.answer))
+            hit = watch.hit if watch else None
+            return None, hit or describe(error, self._written(case))
         # An answer that caught the refusal and went on is refused all the same.
         return value, (watch.hit if watch else None)
+
+    def _written(self, case: Case) -> Any:
+        """The function whose lines a learner knows as their own."""
+        return getattr(self.answer, case.method, None) if inspect.isclass(self.answer) else self.answer
 
     @contextmanager
     def _time_limit(self) -> Iterator[None]:
@@ -241,45 +248,6 @@ def _backward(value: Any) -> None:
     value.backward(direction.to(value.device, value.dtype))
 
 
-def as_call(parameters: tuple[str, ...], arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """By position as far as there is no gap, so that a learner may rename parameters; the rest by name."""
-    positional: list[Any] = []
-    for name in parameters:
-        if name not in arguments:
-            break
-        positional.append(arguments[name])
-    named = {name: arguments[name] for name in parameters[len(positional) :] if name in arguments}
-    return positional, named
-
-
-def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
-
-
-def wrong_signature(reference: Callable[..., Any], name: str, answer: Any) -> Failure | None:
-    """None if the answer can be called like the reference, else what is wrong with its first line."""
-    if inspect.isclass(answer) or not callable(answer):
-        kind = "a class" if inspect.isclass(answer) else f"a value of type {type(answer).__name__}"
-        return Failure("undefined", f"`{name}` should be a function, but it is {kind}")
-    wanted = inspect.signature(reference)
-    try:
-        got = inspect.signature(answer)
-    except (TypeError, ValueError):
-        return Failure("undefined", f"`{name}` should be a function written in Python")
-    required = [p for p in wanted.parameters.values() if p.default is p.empty]
-    try:
-        got.bind(*wanted.parameters)
-        got.bind(*(p.name for p in required))
-    except TypeError:
-        names = ", ".join(wanted.parameters)
-        return Failure(
-            "undefined",
-            f"`{name}` should take ({names}), but it takes ({', '.join(got.parameters)}): "
-            "put the given first line back, with its default values",
-        )
-    return None
-
-
 def code_of(function: Callable[..., Any]) -> CodeType | None:
     return getattr(inspect.unwrap(function), "__code__", None)
 
@@ -300,6 +268,8 @@ def _to(value: Any, device: str) -> Any:
         return value.to(device)
     if isinstance(value, list | tuple):
         return type(value)(_to(item, device) for item in value)
+    if isinstance(value, dict):
+        return {key: _to(item, device) for key, item in value.items()}
     return value
 
 
@@ -309,6 +279,8 @@ def _detached(value: Any) -> Any:
         return value.detach().clone().as_subclass(Tensor)
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return type(value)(_detached(item) for item in value)
+    if isinstance(value, dict):  # a Counter, too, is its pairs
+        return {key: _detached(item) for key, item in value.items()}
     return value
 
 
@@ -318,6 +290,8 @@ def _unchanged(before: Any, after: Any) -> bool:
         return bool(same) and torch.equal(torch.nan_to_num(before), torch.nan_to_num(after))
     if isinstance(before, list | tuple):
         return len(before) == len(after) and all(map(_unchanged, before, after))
+    if isinstance(before, dict):
+        return list(before) == list(after) and all(_unchanged(before[k], after[k]) for k in before)
     return True
 
 

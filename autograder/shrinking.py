@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -86,6 +87,11 @@ def _smaller(case: Case, axes: Mapping[str, tuple[str, ...]]) -> Iterator[Case]:
     for n, value in case.arguments.items():
         if isinstance(value, int) and not isinstance(value, bool) and value > 1:
             yield from (_with(case, {n: target}) for target in sorted({1, 2, value - 1}) if target < value)
+        # Texts and lists: either half, then all but one end.
+        if isinstance(value, str | bytes | list | tuple) and len(value) > 1:
+            half = len(value) // 2
+            for part in (value[:half], value[half:], value[:-1], value[1:]):
+                yield _with(case, {n: part})
 
 
 def _fixed(dims: tuple[str, ...], value: Tensor) -> dict[str, int]:
@@ -102,14 +108,18 @@ def _cut(value: Tensor, place: int | None, size: int, target: int) -> Tensor:
 
 
 def _with(case: Case, changes: Mapping[str, Any]) -> Case:
-    return Case({**case.arguments, **changes}, case.gradient)
+    return replace(case, arguments={**case.arguments, **changes})
 
 
 def _map_floats(case: Case, rounding: Callable[[Tensor], Tensor]) -> Case:
     def change(value: Any) -> Any:
         return rounding(value) if isinstance(value, Tensor) and value.is_floating_point() else value
 
-    return Case({n: change(v) for n, v in case.arguments.items()}, case.gradient)
+    return replace(
+        case,
+        arguments={n: change(v) for n, v in case.arguments.items()},
+        weights={n: change(v) for n, v in case.weights.items()},
+    )
 
 
 def _whole(x: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def stub_source(exercise: Exercise, solved: str) -> str:
         SlicingError: `llmlib` has no such function.
     """
     if exercise.kind == "code":
-        message = f"Exercise {exercise.number}: write {exercise.answer_name}"
+        message = f"Exercise {exercise.number}: write {exercise.name.partition('.')[2]}"
         return slicing.stub(*slicing.library_source(exercise.name), message)
     lines = solved.split("\n")
     markers = region(solved)

@@ -1,7 +1,8 @@
 """Plain values between two processes that do not trust each other. No pickle.
 
 A frame is a length, a JSON text and the tensors' bytes. What can be carried: None, bool, int, float, str,
-bytes, list, tuple, dict with string keys, tensor, nested at most six deep, 64 MB in all. Reading is bounded
+bytes, list, tuple, dict with plain keys, tensor, nested at most six deep, 64 MB in all; and the recipe of a
+value that is made on the other side. Reading is bounded
 the same way, since the other side may be hostile.
 """
 
@@ -11,12 +12,14 @@ import base64
 import json
 import math
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
+from autograder.calling import Made
 from autograder.outcome import Failure, Outcome
 
 MOST_BYTES = 64 * 2**20
@@ -98,13 +101,30 @@ def _encode(value: Any, blobs: list[bytes], depth: int) -> Any:
         return [_encode(item, blobs, depth + 1) for item in value]
     if type(value) is tuple:
         return {"tuple": [_encode(item, blobs, depth + 1) for item in value]}
-    if type(value) is dict:
-        if not all(type(key) is str for key in value):
-            raise WireError("a dict needs text keys")
-        return {"dict": {key: _encode(item, blobs, depth + 1) for key, item in value.items()}}
+    if isinstance(value, dict | MappingProxyType):
+        if all(type(key) is str for key in value):
+            return {"dict": {key: _encode(item, blobs, depth + 1) for key, item in value.items()}}
+        for key in value:
+            _need_plain_key(key)
+        pairs = [[key, item] for key, item in value.items()]
+        return {"pairs": [_encode(pair, blobs, depth) for pair in pairs]}
+    if isinstance(value, Made):
+        return {"made": [value.path, _encode(dict(value.arguments), blobs, depth + 1)]}
+    if is_dataclass(value) and type(value).__module__.startswith("llmlib."):
+        # A configuration: made again on the other side from its fields.
+        made = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+        return _encode(Made(f"{type(value).__module__}:{type(value).__qualname__}", made), blobs, depth)
     if isinstance(value, Tensor):
         return {"tensor": _encode_tensor(value, blobs)}
     raise WireError(f"a value of type {type(value).__name__} is not plain data")
+
+
+def _need_plain_key(key: Any) -> None:
+    if type(key) is tuple:
+        for part in key:
+            _need_plain_key(part)
+    elif key is not None and type(key) not in (bool, int, float, str, bytes):
+        raise WireError(f"a dict's keys must be plain: got one of type {type(key).__name__}")
 
 
 def _encode_tensor(tensor: Tensor, blobs: list[bytes]) -> dict[str, Any]:
@@ -139,6 +159,11 @@ def _decode(value: Any, body: memoryview, depth: int) -> Any:
         return _decode_tensor(inner, body)
     if tag == "dict":
         return {key: _decode(item, body, depth + 1) for key, item in inner.items()}
+    if tag == "pairs":
+        return dict(_decode(pair, body, depth) for pair in inner)
+    if tag == "made":
+        # Only a name and plain values: nothing is made here.
+        return Made(str(inner[0]), _decode(inner[1], body, depth + 1))
     if tag == "tuple":
         return tuple(_decode(item, body, depth + 1) for item in inner)
     simple = {"int": int, "float": float, "bytes": base64.b64decode, "ellipsis": lambda _: ...}

@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 import torch
 
 from autograder import wire
+from autograder.calling import wrong_signature
 from autograder.exercise import Case
 from autograder.outcome import Failure, Outcome
-from autograder.running import LocalRunner, describe, parameters_of, wrong_signature
+from autograder.running import LocalRunner, describe
 
 ANSWER_FILE = "<answer>"
 
@@ -68,14 +69,12 @@ def _serve(job: dict[str, Any], incoming: BinaryIO, outgoing: BinaryIO) -> None:
         return
     runner = LocalRunner(
         answer,
-        parameters=parameters_of(reference),
+        reference,
         forbidden=tuple(job["forbidden"]),
-        reference=reference,
         device=job["device"],
     )
     while (request := wire.read(incoming)) is not None:
-        outcome = runner(Case(request["arguments"], request["gradient"]))
-        _reply_outcome(outgoing, outcome)
+        _reply_outcome(outgoing, runner(Case(**request)))
 
 
 def _define(job: dict[str, Any]) -> tuple[Any, Failure | None]:

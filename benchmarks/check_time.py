@@ -20,7 +20,7 @@ import torch
 from autograder.exercise import Exercise
 from autograder.exercises import all_exercises
 from autograder.grading import grade_callable
-from autograder.running import LocalRunner, parameters_of
+from autograder.running import LocalRunner
 
 LIMIT_MS = 300
 FIRST = """
@@ -36,7 +36,7 @@ print(1000 * (time.perf_counter() - start))
 
 def own_time(exercise: Exercise, answer, device: str) -> float:
     """Seconds for the answer alone on every case."""
-    runner = LocalRunner(answer, parameters=parameters_of(exercise.reference), device=device, watched=False)
+    runner = LocalRunner(answer, exercise.reference, device=device, watched=False)
     seconds = 0.0
     for place, check in enumerate(exercise.checks):
         for case in check.cases(torch.Generator().manual_seed(place)):

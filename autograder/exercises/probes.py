@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def normal(generator: torch.Generator, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -28,3 +28,8 @@ def random_mask(generator: torch.Generator, *shape: int) -> Tensor:
     places = torch.rand(shape, generator=generator).argsort(dim=-1)
     mask.scatter_(-1, places[..., :1], True)
     return mask.scatter_(-1, places[..., 1:2], False)
+
+
+def weights(module: nn.Module, generator: torch.Generator, scale: float = 0.5) -> dict[str, Tensor]:
+    """Normal numbers of standard deviation `scale` for every parameter of a module, norms and biases too."""
+    return {name: scale * normal(generator, *p.shape) for name, p in module.named_parameters()}

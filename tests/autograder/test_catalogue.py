@@ -11,8 +11,8 @@ import functools
 import importlib
 import inspect
 import re
+import sys
 import textwrap
-import types
 from collections import Counter
 
 import pytest
@@ -45,10 +45,38 @@ def _answer(exercise, item):
 
 
 def _twin(exercise):
-    """The reference as a learner might have written it: the same code in a code object of its own."""
-    reference = inspect.unwrap(exercise.reference)
-    code = reference.__code__.replace(co_filename="<answer>")
-    return types.FunctionType(code, reference.__globals__, "answer", reference.__defaults__)
+    """The reference as a learner might have written it: the same text, run again."""
+    reference = exercise.reference
+    namespace = dict(vars(sys.modules[reference.__module__]))
+    exec(compile(inspect.getsource(reference), "<answer>", "exec"), namespace)
+    return namespace[reference.__name__]
+
+
+def _methods(exercise):
+    """The names of the methods that are the learner's to write; nothing for a function."""
+    if not inspect.isclass(exercise.reference):
+        return []
+    last = exercise.name.rpartition(".")[2]
+    if last != exercise.reference.__name__:
+        return [last]
+    return [n for n, m in vars(exercise.reference).items() if inspect.isfunction(m) and n != "__init__"]
+
+
+def _written(exercise):
+    """The functions that are the learner's to write."""
+    return [getattr(exercise.reference, name) for name in _methods(exercise)] or [exercise.reference]
+
+
+def _instead(exercise, function):
+    """An answer that does what `function` does: the function, or the class with it as its methods."""
+    methods = _methods(exercise)
+    if not methods:
+        return function
+
+    def method(self, *arguments, **named):
+        return function(*arguments, **named)
+
+    return type(exercise.answer_name, (exercise.reference,), dict.fromkeys(methods, method))
 
 
 def _body_lines(function):
@@ -128,7 +156,8 @@ def test_words_read_as_they_are_shown(exercise):
 @pytest.mark.parametrize("exercise", FUNCTIONS, ids=_number)
 def test_no_hint_gives_the_answer(exercise):
     for text in _words_of(exercise):
-        assert _leaks(exercise.reference, text) == []
+        for function in _written(exercise):
+            assert _leaks(function, text) == []
 
 
 def test_a_hint_that_gave_the_answer_would_be_seen():
@@ -154,7 +183,7 @@ def test_forbidden_names_exist(exercise):
 def test_probes_are_small_and_follow_the_seed(exercise):
     def draw(seed):
         return [
-            case.arguments
+            {**case.arguments, **case.weights}
             for place, check in enumerate(exercise.checks)
             for case in check.cases(torch.Generator().manual_seed(seed + place))
         ]
@@ -224,7 +253,7 @@ FILLERS = {
 @pytest.mark.parametrize("blank", BLANKS)
 @pytest.mark.parametrize("exercise", FUNCTIONS, ids=_number)
 def test_a_blank_answer_scores_nothing(exercise, blank):
-    report = grade_callable(exercise, BLANKS[blank])
+    report = grade_callable(exercise, _instead(exercise, BLANKS[blank]))
     assert (report.status, report.points) == ("failed", 0)
 
 
@@ -233,11 +262,19 @@ def test_a_blank_answer_scores_nothing(exercise, blank):
 def test_a_constant_of_the_right_shape_and_type_scores_nothing(exercise, filler):
     twin = _twin(exercise)
 
-    def constant(*arguments):
-        result = twin(*arguments)
-        return FILLERS[filler](result) if isinstance(result, torch.Tensor) else None
+    def filled(original):
+        @functools.wraps(original)
+        def constant(*arguments, **named):
+            result = original(*arguments, **named)
+            return FILLERS[filler](result) if isinstance(result, torch.Tensor) else None
 
-    report = grade_callable(exercise, constant)
+        return constant
+
+    if methods := _methods(exercise):
+        answer = type(exercise.answer_name, (twin,), {m: filled(getattr(twin, m)) for m in methods})
+    else:
+        answer = filled(twin)
+    report = grade_callable(exercise, answer)
     assert (report.status, report.points) == ("failed", 0)
 
 

@@ -70,7 +70,7 @@ def test_a_tensor_subclass_arrives_as_a_plain_tensor():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {1: 2}, {1, 2}, lambda: 0, torch.nn.Linear(1, 1), type("S", (str,), {})("s")]
+    "value", [object(), {object(): 2}, {1, 2}, lambda: 0, torch.nn.Linear(1, 1), type("S", (str,), {})("s")]
 )
 def test_what_is_not_plain_is_refused_before_a_byte_is_written(value):
     stream = io.BytesIO()
@@ -125,3 +125,20 @@ def test_damaged_frames_give_an_error_of_ours_and_nothing_else():
         except (wire.WireError, EOFError) as error:
             outcomes.add(type(error).__name__)
     assert {"WireError", "EOFError"} <= outcomes
+
+
+def test_a_dict_may_have_keys_that_are_not_text():
+    message = {(1, 2): 3, b"ab": [1], 7: {"x": None}, (b"a", ("b",)): 1.5}
+    assert through(message) == message
+    with pytest.raises(wire.WireError, match="keys must be plain: got one of type object"):
+        wire.write(io.BytesIO(), {object(): 1})
+
+
+def test_a_configuration_travels_as_its_recipe_and_is_made_only_when_asked():
+    from autograder.calling import Made, make
+    from llmlib.gpt import GPTConfig
+
+    config = GPTConfig(vocab_size=7, d_model=8, n_heads=2)
+    came = through({"config": config})["config"]
+    assert isinstance(came, Made) and came.path == "llmlib.gpt:GPTConfig"
+    assert make(came) == config
