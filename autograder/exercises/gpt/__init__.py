@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from autograder.exercise import Chapter
 from autograder.exercises.gpt import (
-
+    convert_block,
     count_parameters,
-
+    expose_mutants,
     forward,
     initial_std,
-
+    overfit_one_batch,
     predict_first_loss,
-
+    repair_gpt,
 )
 
 CHAPTER = Chapter(
@@ -38,9 +38,9 @@ from llmlib.transformer import TransformerBlock
         initial_std.EXERCISE,
         forward.EXERCISE,
         predict_first_loss.EXERCISE,
-
-
-
-
+        overfit_one_batch.EXERCISE,
+        convert_block.EXERCISE,
+        repair_gpt.EXERCISE,
+        expose_mutants.EXERCISE,
     ),
 )

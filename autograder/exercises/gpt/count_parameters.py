@@ -14,8 +14,7 @@ from llmlib.transformer import TransformerBlock
 def _shape(g: torch.Generator) -> dict[str, int]:
     """Sizes that all differ, so that no two parts have the same count."""
     vocab_size, context_length, d_model, n_layers = (
-        int(torch.randint(low, high, (), generator=g))
-        for low, high in ((40, 70), (20, 39), (6, 19), (2, 5))
+        int(torch.randint(low, high, (), generator=g)) for low, high in ((40, 70), (20, 39), (6, 19), (2, 5))
     )
     return {
         "vocab_size": vocab_size,

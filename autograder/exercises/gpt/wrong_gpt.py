@@ -220,7 +220,7 @@ MISCONCEPTIONS = (
     Misconception(
         "no-positions",
         "the positions are never added",
-        "Without them the model can hardly tell one order of the tokens from another. Chapter 2 has the table.",
+        "Without them the model hardly knows one order of the tokens from another. Chapter 2 has the table.",
         _variant(begin=_embedded),
     ),
     Misconception(
