@@ -1,4 +1,4 @@
-"""The command line: `autograder check`, `exercises`, `progress`."""
+"""The command line: `autograder check`, `outputs`, `exercises`, `progress`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,32 @@ def parser() -> argparse.ArgumentParser:
 
     listing = subcommands.add_parser("exercises", help="list all exercises")
     listing.add_argument("--json", action="store_true", help="print the list as JSON")
+    listing.add_argument(
+        "--report",
+        action="store_true",
+        help="prove each exercise: mistakes caught and named, right forms passed, blanks worth nothing",
+    )
+    listing.add_argument("--mutants", action="store_true", help="with --report: also grade every mutant")
+    listing.add_argument(
+        "--chapter", type=int, action="append", metavar="N", help="only this chapter (may be repeated)"
+    )
     listing.set_defaults(run=commands.exercises)
+
+    outputs = subcommands.add_parser(
+        "outputs", help="compare what an executed notebook shows with the reference outputs"
+    )
+    outputs.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the executed notebook")
+    outputs.add_argument(
+        "--chapter", metavar="SLUG", help="such as 03-attention (default: told from the notebook)"
+    )
+    outputs.add_argument("--execute", action="store_true", help="run a copy of the notebook first")
+    outputs.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        help="where it ran, or is to run (default: told from it)",
+    )
+    outputs.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    outputs.set_defaults(run=commands.outputs)
 
     progress = subcommands.add_parser("progress", help="show what you have done so far")
     progress.add_argument("--json", action="store_true", help="print it as JSON")

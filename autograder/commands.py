@@ -5,19 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from autograder import exercises as catalogue
 from autograder import panel
 from autograder import progress as log
-from autograder.answers import NotebookError, find_answer, read_cells
+from autograder.answers import Answer, NotebookError, find_answer, read_cells
 from autograder.child import ISOLATION, AnswerProcess
 from autograder.exercise import Exercise
 from autograder.grading import ungraded
+from autograder.merging import grade_id
 from autograder.outcome import Failure
+from autograder.outputs import OutputsError, as_cell, compare_notebooks, read_notebook
+from autograder.proving import prove
 from autograder.report import Report
 
+ROOT = Path(__file__).resolve().parent.parent
 GRADER_BROKE = 3
 MOST_ANSWER_BYTES = 2**20
 
@@ -49,7 +57,7 @@ def _check_notebook(path: Path, options: argparse.Namespace) -> int:
     except NotebookError as error:
         raise UsageError(str(error)) from None
     found = {e.name: find_answer(cells, e) for e in catalogue.all_exercises()}
-    chapters = {e.chapter for e in catalogue.all_exercises() if found[e.name] is not None}
+    chapters = _chapters_of(cells, found)
     if not chapters:
         raise UsageError(f"{path} holds no answer to any exercise of the course")
     reports = []
@@ -79,6 +87,16 @@ def _grade(
     )
 
 
+def _chapters_of(cells: list[dict[str, Any]], found: dict[str, Answer | None]) -> set[int]:
+    """The chapters that a notebook answers: by its grade ids, else by names that only one chapter uses."""
+    everything = catalogue.all_exercises()
+    ids = {cell["nbgrader"].get("grade_id") for cell in cells}
+    if named := {e.chapter for e in everything if e.grade_id in ids}:
+        return named
+    uses = Counter(e.answer_name for e in everything)
+    return {e.chapter for e in everything if found[e.name] is not None and uses[e.answer_name] == 1}
+
+
 def _exit_code(reports: list[Report]) -> int:
     return GRADER_BROKE if any(r.status == "grader_error" for r in reports) else 0
 
@@ -100,8 +118,87 @@ def _print_reports(reports: list[Report], as_json: bool, single: bool) -> None:
         print(f"\n{passed} of {len(reports)} exercises passed, {points} of {most} points.")
 
 
+def outputs(options: argparse.Namespace) -> int:
+    """Exit code 1 where an output differs, is missing, or was not made."""
+    if options.device == "cuda" and options.execute:
+        _need_cuda()
+    try:
+        mine = read_notebook(options.notebook)
+        slug = options.chapter or _slug_of(mine, options.notebook)
+        reference, chapter = read_notebook(_made("solutions", slug)), read_notebook(_made("chapters", slug))
+        if options.execute:
+            mine = _executed(options.notebook, options.device)
+        reports = compare_notebooks(reference, chapter, mine, device=options.device)
+    except OutputsError as error:
+        raise UsageError(str(error)) from None
+    wrong = [r for r in reports if r.state not in ("same", "long")]
+    if options.json:
+        plain = {"chapter": slug, "same": not wrong, "cells": [r.as_json() for r in reports]}
+        print(json.dumps(plain, ensure_ascii=False))
+        return int(bool(wrong))
+    for report in wrong:
+        print(f"✗ code cell {report.number}: {report.first_line}")
+        for difference in report.differences:
+            print(f"    {difference}")
+        if report.edited:
+            print("    (this cell's text is not the course's any more, which may be why)")
+    left_out = sum(r.state == "long" for r in reports)
+    note = f" {left_out} long cells were not run, and need not be." if left_out else ""
+    print(f"{len(reports) - len(wrong) - left_out} of {len(reports)} code cells show what they should.{note}")
+    return int(bool(wrong))
+
+
+def _slug_of(cells: list[dict[str, Any]], path: Path) -> str:
+    ids = {grade_id(cell) for cell in cells}
+    for chapter in catalogue.chapters():
+        if any(exercise.grade_id in ids for exercise in chapter.exercises) or path.stem == chapter.slug:
+            return chapter.slug
+    known = ", ".join(chapter.slug for chapter in catalogue.chapters())
+    raise UsageError(f"cannot tell which chapter {path} is: say --chapter with one of {known}")
+
+
+def _made(folder: str, slug: str) -> Path:
+    if slug not in [chapter.slug for chapter in catalogue.chapters()]:
+        known = ", ".join(chapter.slug for chapter in catalogue.chapters())
+        raise UsageError(f"there is no chapter {slug!r}: there are {known}")
+    path = ROOT / folder / slug / f"{slug}.ipynb"
+    if not path.is_file():
+        raise UsageError(
+            f"the course's {folder}/{slug} is not here: run the command in a clone of the course's repository"
+        )
+    return path
+
+
+def _executed(path: Path, device: str | None) -> list[dict[str, Any]]:
+    import nbformat
+
+    from autograder.executing import ExecutionFailed, execute
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:
+        raise OutputsError(f"{path} is not a notebook that can be run: {str(error)[:200]}") from None
+    with tqdm(total=len(notebook.cells), desc="cells", disable=not sys.stderr.isatty()) as bar:
+        try:
+            done = execute(
+                notebook, device=device or "cpu", on_cell=lambda place, of: bar.update(place - bar.n)
+            )
+        except ExecutionFailed as failure:
+            raise OutputsError(str(failure)) from None
+    return [as_cell(cell) for cell in json.loads(nbformat.writes(done))["cells"]]
+
+
 def exercises(options: argparse.Namespace) -> int:
-    rows = [_row(e) for e in catalogue.all_exercises()]
+    chosen = catalogue.all_exercises()
+    if options.chapter:
+        try:
+            chosen = tuple(e for number in options.chapter for e in catalogue.find_chapter(number).exercises)
+        except catalogue.UnknownExercise as unknown:
+            raise UsageError(str(unknown)) from None
+    if options.report or options.mutants:
+        return _report(chosen, options.mutants, options.json)
+    rows = [_row(e) for e in chosen]
     if options.json:
         print(json.dumps(rows, ensure_ascii=False))
         return 0
@@ -122,6 +219,49 @@ def exercises(options: argparse.Namespace) -> int:
         ],
     )
     return 0
+
+
+def _report(chosen: Sequence[Exercise], mutants: bool, as_json: bool) -> int:
+    """Grade every known answer to every exercise; exit code 1 where an exercise breaks its promise."""
+    proofs = []
+    with tqdm(chosen, desc="exercises", disable=not sys.stderr.isatty()) as bar:
+        for exercise in bar:
+            bar.set_postfix_str(exercise.number)
+            proofs.append(prove(exercise, mutants=mutants))
+    if as_json:
+        print(json.dumps([proof.as_json() for proof in proofs], ensure_ascii=False))
+        return int(any(proof.broken for proof in proofs))
+    heads = ("number", "exercise", "points", "minutes", "caught", "named", "right forms passed", "blank")
+    rows = [
+        (
+            p.exercise.number,
+            p.exercise.name,
+            p.exercise.points,
+            p.exercise.minutes,
+            _of(p.caught, len(p.exercise.misconceptions)),
+            _of(p.named, len(p.exercise.misconceptions)),
+            _of(p.passed, len(p.exercise.alternatives)),
+            p.blank_points,
+            *((_of(p.killed, p.mutants),) if mutants else ()),
+        )
+        for p in proofs
+    ]
+    _table("What each exercise proves", (*heads, "mutants failed") if mutants else heads, rows)
+    for proof in proofs:
+        for line in proof.broken:
+            print(f"{proof.exercise.number}: {line}")
+    if mutants:
+        made, killed = sum(p.mutants for p in proofs), sum(p.killed for p in proofs)
+        print(f"\n{killed} of {made} mutants failed ({100 * killed / max(made, 1):.1f} %).")
+        for proof in proofs:
+            for name in proof.survivors:
+                reason = proof.exercise.equivalents.get(name, "NOT EXPLAINED")
+                print(f"  {proof.exercise.number}  {name}\n       lives: {reason}")
+    return int(any(proof.broken for proof in proofs))
+
+
+def _of(count: int, most: int) -> str:
+    return f"{count}/{most}"
 
 
 def _row(exercise: Exercise) -> dict[str, Any]:

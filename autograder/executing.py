@@ -37,9 +37,10 @@ def execute(
     notebook: NotebookNode,
     *,
     skip_tag: str = "",
+    device: str = "cpu",
     on_cell: Callable[[int, int], None] = lambda done, of: None,
 ) -> NotebookNode:
-    """A copy with outputs. Cells tagged `skip_tag` are left as they are.
+    """A copy with outputs. Cells tagged `skip_tag` are left as they are; `llmlib.device()` is `device`.
 
     What goes to stderr (progress bars, warnings) is left out, and so are times and widgets' states.
 
@@ -67,7 +68,7 @@ def execute(
             on_cell_start=begin,
         )
         try:
-            client.execute(env={**os.environ, **ENVIRONMENT}, stderr=kernel_log)
+            client.execute(env={**os.environ, **ENVIRONMENT, "LLMLIB_DEVICE": device}, stderr=kernel_log)
         except CellExecutionError as error:
             raise ExecutionFailed(now[0].id, now[0].source, f"{error.ename}: {error.evalue}") from None
         except CellTimeoutError:

@@ -105,6 +105,7 @@ class Exercise:
     forbidden:  library functions that would be the answer, by their public dotted name
                 ("torch.softmax", "torch.nn.functional.softmax", "torch.Tensor.softmax"), and by operator
                 ("aten::_softmax"), which also catches `torch._C` and `torch.ops`.
+    equivalents: mutants of the reference that no check can fail, by name, and why they are right answers too.
     difficulty: 1 to 3.
     timeout:    seconds for one check of the whole exercise.
     """
@@ -123,6 +124,7 @@ class Exercise:
     forbidden: tuple[str, ...] = ()
     starter: str | None = None
     answer_name: str = ""
+    equivalents: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 10.0
     takes_value: bool = field(init=False, default=False)
 
@@ -145,6 +147,17 @@ class Exercise:
     @property
     def points(self) -> int:
         return sum(check.points for check in self.checks)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Of a class, the methods that are the learner's to write; nothing for a function or a value."""
+        if not inspect.isclass(self.reference):
+            return ()
+        last = self.name.rpartition(".")[2]
+        if last != self.reference.__name__:
+            return (last,)
+        members = vars(self.reference).items()
+        return tuple(name for name, m in members if inspect.isfunction(m) and name != "__init__")
 
     @property
     def chapter(self) -> int:

@@ -52,31 +52,20 @@ def _twin(exercise):
     return namespace[reference.__name__]
 
 
-def _methods(exercise):
-    """The names of the methods that are the learner's to write; nothing for a function."""
-    if not inspect.isclass(exercise.reference):
-        return []
-    last = exercise.name.rpartition(".")[2]
-    if last != exercise.reference.__name__:
-        return [last]
-    return [n for n, m in vars(exercise.reference).items() if inspect.isfunction(m) and n != "__init__"]
-
-
 def _written(exercise):
     """The functions that are the learner's to write."""
-    return [getattr(exercise.reference, name) for name in _methods(exercise)] or [exercise.reference]
+    return [getattr(exercise.reference, name) for name in exercise.methods] or [exercise.reference]
 
 
 def _instead(exercise, function):
     """An answer that does what `function` does: the function, or the class with it as its methods."""
-    methods = _methods(exercise)
-    if not methods:
+    if not exercise.methods:
         return function
 
     def method(self, *arguments, **named):
         return function(*arguments, **named)
 
-    return type(exercise.answer_name, (exercise.reference,), dict.fromkeys(methods, method))
+    return type(exercise.answer_name, (exercise.reference,), dict.fromkeys(exercise.methods, method))
 
 
 def _body_lines(function):
@@ -270,7 +259,7 @@ def test_a_constant_of_the_right_shape_and_type_scores_nothing(exercise, filler)
 
         return constant
 
-    if methods := _methods(exercise):
+    if methods := exercise.methods:
         answer = type(exercise.answer_name, (twin,), {m: filled(getattr(twin, m)) for m in methods})
     else:
         answer = filled(twin)

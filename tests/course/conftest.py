@@ -48,7 +48,10 @@ def solved(request):
 
 @pytest.fixture(scope="session")
 def execute_once(tmp_path_factory):
-    """`execute_once(solved)`: the executed solution, made by whichever worker comes first and read by all."""
+    """`execute_once(solved)`: the executed solution, made by whichever worker comes first and read by all.
+
+    Its long cells, which train for a minute or two, are left out: they run when the notebooks are made.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "executed"
     folder.mkdir(exist_ok=True)
@@ -58,7 +61,7 @@ def execute_once(tmp_path_factory):
         with FileLock(f"{path}.lock"):
             if not path.exists():
                 try:
-                    text = nbformat.writes(execute(solved.notebook))
+                    text = nbformat.writes(execute(solved.notebook, skip_tag="long"))
                 except ExecutionFailed as failure:
                     # Kept too: a solution that fails is not executed again by each test that wants it.
                     text = json.dumps({"failure": f"{solved.lines.get(failure.cell_id)}: {failure}"})
