@@ -78,10 +78,10 @@ class ByHand(GPT):
         length = tokens.shape[1]
         x = self.token_embedding.weight[tokens]
         if self.config.positions == "learned":
-            x = x + self.positions.weight[torch.arange(length)]
+            x = x + self.positions.weight[torch.arange(length, device=tokens.device)]
         else:
             x = self.config.d_model**0.5 * x + self.position_table[:length]
-        mask = causal_mask(length)
+        mask = causal_mask(length).to(tokens.device)
         for block in self.blocks:
             x = block(x, mask)
         return F.linear(self.norm(x), self.head.weight)
@@ -110,7 +110,8 @@ class TextByText(GPT):
     def _one(self, text: Tensor) -> Tensor:
         x = F.embedding(text, self.token_embedding.weight)
         if self.config.positions == "learned":
-            x = x + F.embedding(torch.arange(text.shape[1]), self.positions.weight)
+            places = torch.arange(text.shape[1], device=text.device)
+            x = x + F.embedding(places, self.positions.weight)
         else:
             x = x * math.sqrt(x.shape[-1]) + self.position_table[: text.shape[1]]
         for i in range(len(self.blocks)):

@@ -240,7 +240,7 @@ MISCONCEPTIONS = (
 
 class MaskByHand(SmallGPT):
     def forward(self, tokens):
-        seen = causal_mask(tokens.shape[1])
+        seen = causal_mask(tokens.shape[1]).to(tokens.device)
         x = self.token_embedding.weight[tokens] + self.positions.weight[: tokens.shape[1]]
         for block in self.blocks:
             x = block(x, seen)

@@ -73,7 +73,7 @@ def _last_places(model: GPT, tokens: Tensor) -> Tensor:
 
 def _places_from_one(model: GPT, tokens: Tensor) -> Tensor:
     table = model.positions.weight if model.config.positions == "learned" else model.position_table
-    places = (torch.arange(tokens.shape[1]) + 1).clamp(max=len(table) - 1)
+    places = (torch.arange(tokens.shape[1], device=table.device) + 1).clamp(max=len(table) - 1)
     return _embedded(model, tokens) + table[places]
 
 
@@ -96,7 +96,7 @@ def _unmasked(model: GPT, x: Tensor, tokens: Tensor) -> Tensor:
 
 
 def _one_ahead(model: GPT, x: Tensor, tokens: Tensor) -> Tensor:
-    seen = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril(diagonal=1)
+    seen = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril(diagonal=1)
     for block in model.blocks:
         x = block(x, seen)
     return x
