@@ -1,7 +1,8 @@
 """What a token is and where it stands, as vectors.
 
 Sources: Vaswani et al., "Attention Is All You Need" (2017), sections 3.4 and 3.5; Radford et al., "Improving
-Language Understanding by Generative Pre-Training" (2018), section 4.1, for learned positions.
+Language Understanding by Generative Pre-Training" (2018), section 4.1, for learned positions. Rotary
+positions, which turn vectors instead of adding to them, are in `llmlib.rotary`.
 """
 
 from __future__ import annotations
@@ -24,15 +25,72 @@ class TokenEmbedding(nn.Module):
         Raises:
             ValueError: a token is negative or not smaller than the vocabulary.
         """
-        vocab_size = self.weight.shape[0]
-        # Without this check a negative token would silently read the table from its end.
-        unknown = (tokens < 0) | (tokens >= vocab_size)
-        if unknown.any():
-            raise ValueError(
-                f"every token must lie between 0 and vocab_size - 1 = {vocab_size - 1}: "
-                f"got {int(tokens[unknown][0])}"
-            )
+        _check_known(tokens, self.weight.shape[0])
         return self.weight[tokens]
+
+
+def one_hot(tokens: Int[Tensor, "*shape"], vocab_size: int) -> Float[Tensor, "*shape vocab_size"]:
+    """Each token as a vector of zeros with a single 1, at the token's own place.
+
+    Raises:
+        ValueError: a token is negative or not smaller than the vocabulary.
+    """
+    _check_known(tokens, vocab_size)
+    places = torch.arange(vocab_size, device=tokens.device)
+    return (tokens[..., None] == places).to(torch.get_default_dtype())
+
+
+def embedding_gradient(
+    tokens: Int[Tensor, "*shape"], gradient: Float[Tensor, "*shape d_model"], vocab_size: int
+) -> Float[Tensor, "vocab_size d_model"]:
+    """The gradient of an embedding table, from the gradient of the vectors that were looked up in it.
+
+    Row v is the sum of the gradients at all places where token v stood; a token that stood nowhere has a
+    row of zeros.
+
+    Raises:
+        ValueError: a token is negative or not smaller than the vocabulary.
+    """
+    _check_known(tokens, vocab_size)
+    d_model = gradient.shape[-1]
+    table = gradient.new_zeros(vocab_size, d_model)
+    return table.index_add(0, tokens.reshape(-1), gradient.reshape(-1, d_model))
+
+
+def cosine_similarity(
+    a: Float[Tensor, "*#batch d_model"], b: Float[Tensor, "*#batch d_model"]
+) -> Float[Tensor, "*#batch"]:
+    """The cosine of the angle between two vectors: 1 in the same direction, 0 at right angles, -1 opposite.
+
+    A vector of zeros has no direction; its similarity to every vector is 0.
+    """
+    lengths = a.norm(dim=-1) * b.norm(dim=-1)
+    return (a * b).sum(dim=-1) / lengths.masked_fill(lengths == 0, 1.0)
+
+
+def nearest_neighbours(
+    vector: Float[Tensor, " d_model"], table: Float[Tensor, "vocab_size d_model"], k: int
+) -> tuple[Float[Tensor, " k"], Int[Tensor, " k"]]:
+    """The k rows of a table that are most similar to a vector, by cosine: similarities and rows, best first.
+
+    Raises:
+        ValueError: k is negative or larger than the table.
+    """
+    if not 0 <= k <= len(table):
+        raise ValueError(f"k must lie between 0 and {len(table)}, the rows of the table: got {k}")
+    # Stable: of rows that are equally near the first comes first, on every machine.
+    similarities, rows = cosine_similarity(vector, table).sort(descending=True, stable=True)
+    return similarities[:k], rows[:k]
+
+
+def _check_known(tokens: Int[Tensor, "*shape"], vocab_size: int) -> None:
+    # Without this check a negative token would silently read the table from its end.
+    unknown = (tokens < 0) | (tokens >= vocab_size)
+    if unknown.any():
+        raise ValueError(
+            f"every token must lie between 0 and vocab_size - 1 = {vocab_size - 1}: "
+            f"got {int(tokens[unknown][0])}"
+        )
 
 
 class LearnedPositions(nn.Module):
