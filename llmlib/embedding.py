@@ -25,7 +25,14 @@ class TokenEmbedding(nn.Module):
         Raises:
             ValueError: a token is negative or not smaller than the vocabulary.
         """
-        _check_known(tokens, self.weight.shape[0])
+        vocab_size = self.weight.shape[0]
+        # Without this check a negative token would silently read the table from its end.
+        unknown = (tokens < 0) | (tokens >= vocab_size)
+        if unknown.any():
+            raise ValueError(
+                f"every token must lie between 0 and vocab_size - 1 = {vocab_size - 1}: "
+                f"got {int(tokens[unknown][0])}"
+            )
         return self.weight[tokens]
 
 
@@ -35,7 +42,11 @@ def one_hot(tokens: Int[Tensor, "*shape"], vocab_size: int) -> Float[Tensor, "*s
     Raises:
         ValueError: a token is negative or not smaller than the vocabulary.
     """
-    _check_known(tokens, vocab_size)
+    if ((tokens < 0) | (tokens >= vocab_size)).any():
+        raise ValueError(
+            f"every token must lie between 0 and vocab_size - 1 = {vocab_size - 1}: got tokens from "
+            f"{int(tokens.min())} to {int(tokens.max())}"
+        )
     places = torch.arange(vocab_size, device=tokens.device)
     return (tokens[..., None] == places).to(torch.get_default_dtype())
 
@@ -51,10 +62,9 @@ def embedding_gradient(
     Raises:
         ValueError: a token is negative or not smaller than the vocabulary.
     """
-    _check_known(tokens, vocab_size)
-    d_model = gradient.shape[-1]
-    table = gradient.new_zeros(vocab_size, d_model)
-    return table.index_add(0, tokens.reshape(-1), gradient.reshape(-1, d_model))
+    rows = one_hot(tokens.reshape(-1), vocab_size).to(gradient.dtype)
+    # Column v of `rows` has a 1 at each place of token v, so the product adds up what arrived there.
+    return rows.T @ gradient.reshape(-1, gradient.shape[-1])
 
 
 def cosine_similarity(
@@ -81,16 +91,6 @@ def nearest_neighbours(
     # Stable: of rows that are equally near the first comes first, on every machine.
     similarities, rows = cosine_similarity(vector, table).sort(descending=True, stable=True)
     return similarities[:k], rows[:k]
-
-
-def _check_known(tokens: Int[Tensor, "*shape"], vocab_size: int) -> None:
-    # Without this check a negative token would silently read the table from its end.
-    unknown = (tokens < 0) | (tokens >= vocab_size)
-    if unknown.any():
-        raise ValueError(
-            f"every token must lie between 0 and vocab_size - 1 = {vocab_size - 1}: "
-            f"got {int(tokens[unknown][0])}"
-        )
 
 
 class LearnedPositions(nn.Module):

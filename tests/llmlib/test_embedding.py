@@ -107,11 +107,11 @@ def test_one_hot_equals_torch_and_times_the_table_is_the_lookup(shape):
     torch.testing.assert_close(got @ table, F.embedding(tokens, table), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("token", [-1, 7])
-def test_an_unknown_token_has_neither_a_one_hot_vector_nor_a_gradient(token):
-    with pytest.raises(ValueError, match=rf"between 0 and vocab_size - 1 = 6: got {token}"):
+@pytest.mark.parametrize(("token", "got"), [(-1, "from -1 to 0"), (7, "from 0 to 7")])
+def test_an_unknown_token_has_neither_a_one_hot_vector_nor_a_gradient(token, got):
+    with pytest.raises(ValueError, match=rf"between 0 and vocab_size - 1 = 6: got tokens {got}"):
         one_hot(torch.tensor([0, token]), 7)
-    with pytest.raises(ValueError, match=rf"between 0 and vocab_size - 1 = 6: got {token}"):
+    with pytest.raises(ValueError, match=rf"between 0 and vocab_size - 1 = 6: got tokens {got}"):
         embedding_gradient(torch.tensor([0, token]), torch.ones(2, 3), 7)
 
 

@@ -1,0 +1,292 @@
+"""Exercise 2.4: every word with its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from llmlib import skipgram
+
+
+def _case(g: torch.Generator, length: int, window: int) -> Case:
+    """All tokens different, so that every pair shows where it comes from."""
+    return Case({"tokens": (10 + torch.randperm(30, generator=g)[:length]).tolist(), "window": window})
+
+
+def _window_of_one(g: torch.Generator) -> Iterator[Case]:
+    yield _case(g, 4, 1)
+    yield _case(g, 6, 1)
+
+
+def _wider_windows(g: torch.Generator) -> Iterator[Case]:
+    yield _case(g, 7, 2)
+    yield _case(g, 9, 3)
+
+
+def _short_texts(g: torch.Generator) -> Iterator[Case]:
+    yield _case(g, 3, 5)
+    yield _case(g, 2, 2)
+    yield _case(g, 1, 2)
+    yield Case({"tokens": [], "window": 2})
+
+
+def _repeated_words(g: torch.Generator) -> Iterator[Case]:
+    a, b, c = torch.randperm(30, generator=g)[:3].tolist()
+    yield Case({"tokens": [a, a, b, a, c, a], "window": 2})
+    yield Case({"tokens": [b, a, b, a], "window": 3})
+    yield Case({"tokens": [c, c], "window": 1})
+
+
+# --- Mistakes
+
+
+def _pairs(tokens, window, keep, begin=0):
+    """All pairs of places (centre, other) that `keep` accepts, as tokens."""
+    places = range(begin, len(tokens))
+    return [(tokens[i], tokens[j]) for i in places for j in places if keep(i, j)]
+
+
+def _with_itself(tokens, window):
+    return _pairs(tokens, window, lambda i, j: abs(i - j) <= window)
+
+
+def _right_only(tokens, window):
+    return _pairs(tokens, window, lambda i, j: 0 < j - i <= window)
+
+
+def _left_only(tokens, window):
+    return _pairs(tokens, window, lambda i, j: 0 < i - j <= window)
+
+
+def _right_end_missing(tokens, window):
+    return _pairs(tokens, window, lambda i, j: i != j and -window <= j - i < window)
+
+
+def _window_too_wide(tokens, window):
+    return _pairs(tokens, window, lambda i, j: 0 < abs(i - j) <= window + 1)
+
+
+def _window_in_all(tokens, window):
+    return _pairs(tokens, window, lambda i, j: 0 < abs(i - j) <= window // 2)
+
+
+def _edge_only(tokens, window):
+    return _pairs(tokens, window, lambda i, j: abs(i - j) == window)
+
+
+def _full_windows_only(tokens, window):
+    return _pairs(
+        tokens, window, lambda i, j: 0 < abs(i - j) <= window and window <= i < len(tokens) - window
+    )
+
+
+def _wraps_around(tokens, window):
+    steps = [*range(-window, 0), *range(1, window + 1)]
+    return [(t, tokens[(i + s) % len(tokens)]) for i, t in enumerate(tokens) for s in steps]
+
+
+def _negative_places(tokens, window):
+    return [
+        (t, tokens[j])
+        for i, t in enumerate(tokens)
+        for j in range(i - window, min(len(tokens), i + window + 1))
+        if j != i and j >= -len(tokens)
+    ]
+
+
+def _negative_slice(tokens, window):
+    pairs = []
+    for i, centre in enumerate(tokens):
+        around = tokens[i - window : i] + tokens[i + 1 : i + window + 1]
+        pairs += [(centre, other) for other in around]
+    return pairs
+
+
+def _neighbour_first(tokens, window):
+    return [(b, a) for a, b in _pairs(tokens, window, lambda i, j: 0 < abs(i - j) <= window)]
+
+
+def _same_word_skipped(tokens, window):
+    return _pairs(tokens, window, lambda i, j: abs(i - j) <= window and tokens[i] != tokens[j])
+
+
+def _no_pair_twice(tokens, window):
+    return list(dict.fromkeys(_pairs(tokens, window, lambda i, j: 0 < abs(i - j) <= window)))
+
+
+def _places_not_tokens(tokens, window):
+    places = list(range(len(tokens)))
+    return _pairs(places, window, lambda i, j: 0 < abs(i - j) <= window)
+
+
+def _index_of(tokens, window):
+    """Looks for the place of a word by its value, and finds the first."""
+    pairs = []
+    for centre in tokens:
+        i = tokens.index(centre)
+        around = tokens[max(0, i - window) : i] + tokens[i + 1 : i + window + 1]
+        pairs += [(centre, other) for other in around]
+    return pairs
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "with-itself",
+        "a word is its own neighbour",
+        "A word at the distance 0 is no neighbour. Leave out the place, not the word.",
+        _with_itself,
+    ),
+    Misconception(
+        "right-only", "only neighbours to the right are found", "A window has two sides.", _right_only
+    ),
+    Misconception(
+        "left-only", "only neighbours to the left are found", "A window has two sides.", _left_only
+    ),
+    Misconception(
+        "right-end-missing",
+        "the last neighbour to the right is missing",
+        "`range` and slices stop before their end.",
+        _right_end_missing,
+    ),
+    Misconception(
+        "window-too-wide",
+        "the window reaches one place too far",
+        "With `window=1` the first word has one neighbour, and inner words have two.",
+        _window_too_wide,
+    ),
+    Misconception(
+        "window-in-all",
+        "the window counts the neighbours of both sides together",
+        "`window` places to the left and `window` places to the right.",
+        _window_in_all,
+    ),
+    Misconception(
+        "edge-only",
+        "only the neighbours at the edge of the window are found",
+        "All distances from 1 up to `window` count.",
+        _edge_only,
+    ),
+    Misconception(
+        "full-windows-only",
+        "words near the ends of the text are left out as centres",
+        "At the ends the window is cut off, but the word is still a centre.",
+        _full_windows_only,
+    ),
+    Misconception(
+        "wraps-around",
+        "the text is closed to a ring",
+        "Behind the last word there is nothing, and before the first as well.",
+        _wraps_around,
+    ),
+    Misconception(
+        "negative-places",
+        "places before the beginning of the text are read from its end",
+        "In Python `tokens[-1]` is the last element. Where should the window begin for the first word?",
+        _negative_places,
+    ),
+    Misconception(
+        "negative-slice",
+        "the first words lose their left neighbours",
+        "A slice that begins at a negative place counts from the end, and is mostly empty.",
+        _negative_slice,
+    ),
+    Misconception(
+        "neighbour-first",
+        "the neighbour comes first in each pair, and the centre second",
+        "A pair is (centre, neighbour), and the pairs of one centre stand together.",
+        _neighbour_first,
+    ),
+    Misconception(
+        "same-word-skipped",
+        "a neighbour that is the same word again is left out",
+        "Compare places, not words: a word can stand beside itself.",
+        _same_word_skipped,
+    ),
+    Misconception(
+        "no-pair-twice",
+        "a pair that occurs twice is kept once",
+        "How often a pair occurs is what is to be learned.",
+        _no_pair_twice,
+    ),
+    Misconception(
+        "places-not-tokens",
+        "the pairs hold places in the text, not tokens",
+        "One look-up is missing: which token stands at that place?",
+        _places_not_tokens,
+    ),
+    Misconception(
+        "index-of",
+        "the place of a word is searched by its value, and the first one is found",
+        "`tokens.index(…)` does not know which occurrence you mean. `enumerate` gives place and token.",
+        _index_of,
+    ),
+)
+
+
+# --- Right answers in another form
+
+
+def _slices(tokens, window):
+    pairs = []
+    for i, centre in enumerate(tokens):
+        around = tokens[max(0, i - window) : i] + tokens[i + 1 : i + 1 + window]
+        pairs.extend((centre, other) for other in around)
+    return pairs
+
+
+def _distances(tokens, window):
+    pairs = []
+    for i in range(len(tokens)):
+        for distance in (*range(-window, 0), *range(1, window + 1)):
+            if 0 <= i + distance < len(tokens):
+                pairs.append((tokens[i], tokens[i + distance]))
+    return pairs
+
+
+def _comprehension(tokens, window):
+    n = len(tokens)
+    return [(tokens[i], tokens[j]) for i in range(n) for j in range(n) if 0 < abs(i - j) <= window]
+
+
+def _generator(tokens, window):
+    def pairs():
+        for i, centre in enumerate(tokens):
+            for j, other in enumerate(tokens):
+                if i != j and abs(i - j) <= window:
+                    yield centre, other
+
+    return list(pairs())
+
+
+ALTERNATIVES = (
+    Alternative("two slices", _slices),
+    Alternative("distances instead of places", _distances),
+    Alternative("every place with every place", _comprehension),
+    Alternative("a generator", _generator),
+)
+
+EXERCISE = Exercise(
+    name="skipgram.skipgram_pairs",
+    number="2.4",
+    title="Every word with its neighbours",
+    minutes=10,
+    difficulty=1,
+    reference=skipgram.skipgram_pairs,
+    checks=(
+        Check("finds the neighbours next door", 2, _window_of_one),
+        Check("finds all neighbours in a wider window", 1, _wider_windows),
+        Check("stays inside a short text", 1, _short_texts),
+        Check("counts words that stand there more than once", 1, _repeated_words),
+    ),
+    hints=(
+        "`enumerate(tokens)` gives each place with its token. Between which two places do its neighbours "
+        "stand?",
+        "The window of the first word would begin before the text. Python reads a negative place from the "
+        "end, so begin at place 0 at the earliest, and stop at the end of the text at the latest.",
+        "Two loops: over centres, and over the places of the window. Leave out the place of the centre.",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=ALTERNATIVES,
+)
