@@ -314,6 +314,11 @@ EXERCISE = Exercise(
     ),
     misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
+    equivalents={
+        "return (a * b).sum(dim=-1) / lengths.masked_fill(lengths == 0, 1.0)  ⟶  1.0 becomes 2.0": (
+            "where the product of the lengths is 0 the dot product is 0, and 0 divided by 2 is 0 as well"
+        ),
+    },
     forbidden=(
         "torch.cosine_similarity",
         "torch.nn.functional.cosine_similarity",

@@ -33,8 +33,8 @@ def _batches(g: torch.Generator) -> Iterator[Case]:
 def _large_scores(g: torch.Generator) -> Iterator[Case]:
     far = 20.0 * torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     near = normal(g, 2, 3)
-    # A true neighbour far away and a drawn one close by, at scores of 400: the loss is large, not infinite.
-    yield Case({"centre": far, "neighbour": -far + near, "negatives": normal(g, 2, 2, 3)})
+    # A true neighbour far away, then a drawn one close by, at scores of 400: the loss is large, not infinite.
+    yield Case({"centre": far, "neighbour": -far + near, "negatives": 0.1 * normal(g, 2, 2, 3)})
     yield Case({"centre": far, "neighbour": near, "negatives": (far + normal(g, 2, 3))[:, None]})
     yield Case({"centre": far, "neighbour": far, "negatives": normal(g, 2, 2, 3) - 2 * far[:, None]})
 
