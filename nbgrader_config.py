@@ -30,3 +30,7 @@ c.GenerateAssignment.preprocessors = release_chain()
 # Only the answers of a submission are taken, and put into the released notebook: a copied cell, which would
 # end nbgrader's whole batch, a save without ids, a retyped cell or a renamed kernel do no harm.
 c.Autograde.sanitize_preprocessors = sanitize_chain()
+
+# Where released assignments wait to be fetched and answers to be collected. On one machine a folder of the
+# course will do; on a server, name one that every account can reach.
+c.Exchange.root = str(Path(__file__).resolve().parent / "exchange")
