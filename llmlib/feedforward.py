@@ -50,6 +50,7 @@ class FeedForward(nn.Module):
     d_ff:    the width between the two; by default 4 · d_model, as in every GPT.
     dropout: on the output (Vaswani et al., section 5.4).
     fused:   PyTorch's GELU kernel in the place of ours: equal, faster.
+    approximate: the form of GELU, as in `gelu`; "tanh" for weights of GPT-2.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class FeedForward(nn.Module):
         bias: bool = True,
         dropout: float = 0.0,
         fused: bool = False,
+        approximate: Literal["none", "tanh"] = "none",
     ) -> None:
         super().__init__()
         d_ff = 4 * d_model if d_ff is None else d_ff
@@ -67,10 +69,11 @@ class FeedForward(nn.Module):
         self.output = nn.Linear(d_ff, d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
         self.fused = fused
+        self.approximate = approximate
 
     def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
         activation = F.gelu if self.fused else gelu
-        return self.dropout(self.output(activation(self.hidden(x))))
+        return self.dropout(self.output(activation(self.hidden(x), approximate=self.approximate)))
 
 
 class SwiGLU(nn.Module):

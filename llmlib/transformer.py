@@ -7,6 +7,8 @@ Normalization in the Transformer Architecture" (2020), for the two orders side b
 
 from __future__ import annotations
 
+from typing import Literal
+
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -35,13 +37,16 @@ class TransformerBlock(nn.Module):
         dropout: float = 0.0,
         norm_first: bool = True,
         fused: bool = False,
+        approximate: Literal["none", "tanh"] = "none",
     ) -> None:
         super().__init__()
         self.norm_first = norm_first
         self.attention_norm = LayerNorm(d_model, bias=bias, fused=fused)
         self.attention = MultiHeadAttention(d_model, n_heads, bias=bias, dropout=dropout, fused=fused)
         self.feedforward_norm = LayerNorm(d_model, bias=bias, fused=fused)
-        self.feedforward = FeedForward(d_model, d_ff, bias=bias, dropout=dropout, fused=fused)
+        self.feedforward = FeedForward(
+            d_model, d_ff, bias=bias, dropout=dropout, fused=fused, approximate=approximate
+        )
 
     def forward(
         self,
