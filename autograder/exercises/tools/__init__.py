@@ -29,7 +29,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 import llmlib
-from llmlib.autograd import Scalar
 from llmlib.drawing import PALETTE, show, subplots
 """,
     exercises=(
