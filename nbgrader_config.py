@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from autograder.receiving import sanitize_chain
 from autograder.stubs import release_chain
 
 # nbgrader calls `alembic` by its bare name: found also where the environment has not been activated.
@@ -25,3 +26,11 @@ c.CourseDirectory.release_directory = "chapters"
 # the gradebook, and autograde fails.
 c.GenerateAssignment.force = True
 c.GenerateAssignment.preprocessors = release_chain()
+
+# Only the answers of a submission are taken, and put into the released notebook: a copied cell, which would
+# end nbgrader's whole batch, a save without ids, a retyped cell or a renamed kernel do no harm.
+c.Autograde.sanitize_preprocessors = sanitize_chain()
+
+# Where released assignments wait to be fetched and answers to be collected. On one machine a folder of the
+# course will do; on a server, name one that every account can reach.
+c.Exchange.root = str(Path(__file__).resolve().parent / "exchange")

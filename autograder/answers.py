@@ -63,7 +63,7 @@ def find_answer(cells: list[dict[str, Any]], exercise: Exercise) -> Answer | Non
     if place is None:
         return None
     helpers = (c["source"] for c in cells[:place] if not c["nbgrader"])
-    return Answer(cells[place]["source"], tuple(filter(None, map(_definitions, helpers))))
+    return Answer(cells[place]["source"], tuple(filter(None, map(definitions, helpers))))
 
 
 def _last(cells: list[dict[str, Any]], wanted: Any) -> int | None:
@@ -84,7 +84,7 @@ def _defined(source: str) -> set[str]:
     return names
 
 
-def _definitions(source: str) -> str:
+def definitions(source: str) -> str:
     """Imports, functions and constants of a helper cell: what an answer may lean on, not its experiments."""
     try:
         tree = ast.parse(source)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
 from autograder.book import api, assets, diagrams, pages
+from autograder.notebooks import MakingError, repository
 
 PRIORITY = 700  # after the theme's own files
 
@@ -53,19 +53,11 @@ def configure(app: Sphinx, config: Config) -> None:
     config.course_assets = hashlib.sha256(b"".join(path.read_bytes() for path in look)).hexdigest()
     options = config.html_theme_options
     options["logo"] = {"text": config.html_title, "alt_text": ""}
-    if address := repository(root):
-        options["repository_url"] = address
-    else:
+    try:
+        options["repository_url"] = repository(root)
+    except MakingError:  # a book without an address has no buttons that lead there
         options.pop("repository_url", None)
         options.pop("launch_buttons", None)
-
-
-def repository(root: Path) -> str | None:
-    """The repository's address as `pyproject.toml` has it, in [project.urls]."""
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
-    urls = {name.lower(): address for name, address in project.get("urls", {}).items()}
-    found = next((urls[name] for name in ("repository", "source", "homepage") if name in urls), None)
-    return found.rstrip("/").removesuffix(".git") if found else None
 
 
 # A chapter's page and a reference page are made when Sphinx reads them.

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from autograder.manuscript import BEGIN, END
+
 NOT_FOR_READERS = ("colab",)  # installs the course on Colab
 
 Notebook = dict[str, Any]
@@ -128,7 +130,9 @@ def fence(code: str, language: str) -> str:
 
 
 def _folded_solution(twin: Cell, link: str | None) -> Cell:
-    body = fence(text(twin), "python") if twin["cell_type"] == "code" else text(twin)
+    # The markers mean something to the maker of the notebooks, and nothing to a reader.
+    lines = (line for line in text(twin).split("\n") if not (BEGIN in line or END in line))
+    body = fence("\n".join(lines), "python") if twin["cell_type"] == "code" else text(twin)
     title = "Solution" if twin["cell_type"] == "code" else "A model answer"
     more = f"\n\nIn the library: {link}" if link else ""
     colons = ":" * max(4, 1 + max((len(run) for run in re.findall(r":{3,}", body)), default=0))

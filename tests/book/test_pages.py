@@ -164,3 +164,10 @@ def test_outputs_of_other_sources_are_refused(solution, spoil):
         solution["cells"][2]["execution_count"] = None
     with pytest.raises(pages.PageError, match=r"do not come from the present sources. Run `make notebooks`"):
         pages.be_fresh(solution, "abc", "a page")
+
+
+def test_a_folded_solution_is_free_of_the_markers():
+    solution = "draw = 1\n### BEGIN SOLUTION\nguess = 7\n### END SOLUTION"
+    twin = {"cell_type": "code", "id": "x", "metadata": {}, "source": solution}
+    source = pages._folded_solution(twin, None)["source"]
+    assert "draw = 1\nguess = 7" in source and "SOLUTION" not in source
