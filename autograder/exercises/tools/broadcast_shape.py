@@ -145,5 +145,4 @@ EXERCISE = Exercise(
     ),
     misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
-    forbidden=("torch.broadcast_shapes", "torch.broadcast_tensors", "torch.Tensor.expand"),
 )
