@@ -38,8 +38,8 @@ def _dtypes(g: torch.Generator) -> Iterator[Case]:
 
 
 def _windows(tokens, length, starts):
-    starts = torch.tensor(list(starts), dtype=torch.long)
-    return tokens[starts[:, None] + torch.arange(length)]
+    starts = torch.tensor(list(starts), dtype=torch.long, device=tokens.device)
+    return tokens[starts[:, None] + torch.arange(length, device=tokens.device)]
 
 
 def _count(tokens, length):
@@ -63,13 +63,17 @@ def _columns(tokens, length):
 
 
 def _padded_at_the_end(tokens, length):
-    padded = torch.cat([tokens, torch.zeros(length - 1, dtype=tokens.dtype)])
+    padded = torch.cat([tokens, tokens.new_zeros(length - 1)])
     return _windows(padded, length, range(len(tokens)))
 
 
+def _places(tokens, length, count=None):
+    places = torch.arange(len(tokens), device=tokens.device)
+    return places[: count or _count(tokens, length), None] + places[:length]
+
+
 def _wraps_around(tokens, length):
-    starts = torch.arange(len(tokens))
-    return tokens[(starts[:, None] + torch.arange(length)) % len(tokens)]
+    return torch.cat([tokens, tokens])[_places(tokens, length, len(tokens))]
 
 
 def _one_too_long(tokens, length):
@@ -86,10 +90,6 @@ def _last_window_first(tokens, length):
 
 def _read_backwards(tokens, length):
     return _windows(tokens, length, range(_count(tokens, length))).flip(1)
-
-
-def _places(tokens, length):
-    return torch.arange(_count(tokens, length))[:, None] + torch.arange(length)
 
 
 def _floats(tokens, length):
