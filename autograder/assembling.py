@@ -98,8 +98,10 @@ def modules_needed(roots: Iterable[str] = ROOTS) -> list[str]:
 
 def parts_of_the_model() -> list[Exercise]:
     """The exercises whose functions or classes stand in the package, in the order of the course."""
-    modules = set(modules_needed())
-    return [e for e in exercises.all_exercises() if e.kind == "code" and e.name.split(".")[0] in modules]
+    modules = {name: _top_level(_source(name)) for name in modules_needed()}
+    # A bug hunt may be on a piece of the library too; one on a piece of its own is no part of the model.
+    written = (e for e in exercises.all_exercises() if e.reference is not None)
+    return [e for e in written if _target(e) in modules.get(e.name.split(".")[0], ())]
 
 
 def assemble(answers: Mapping[str, Answer], reasons: Mapping[str, str], name: str = "mygpt") -> Assembly:

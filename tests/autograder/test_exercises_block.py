@@ -116,7 +116,8 @@ def test_partial_points(number, misconception, points):
 
 
 def _defined(source):
-    names = "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn\n"
+    names = "from typing import Literal\nimport torch\nfrom torch import Tensor, nn\n"
+    names += "import torch.nn.functional as F\n"
     namespace = {}
     exec(f"{names}from jaxtyping import Float\nfrom llmlib.feedforward import gelu\n{source}", namespace)
     return namespace["FeedForward"]
@@ -138,7 +139,7 @@ def test_each_of_the_three_bugs_must_go():
     """Two repairs are never enough, in whichever order they come, and three always are."""
     source = find("5.2").starter
     repairs = {
-        "the kernel": ("F.relu if self.fused", "F.gelu if self.fused"),
+        "the kernel": ("F.relu(hidden) if", "F.gelu(hidden, approximate=self.approximate) if"),
         "the sum": ("return x + ", "return "),
         "the output": ("F.relu(self.output(hidden))", "self.output(hidden)"),
     }

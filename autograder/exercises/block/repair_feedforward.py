@@ -20,6 +20,7 @@ class FeedForward(nn.Module):
     d_ff:    the width between the two; by default 4 · d_model, as in every GPT.
     dropout: on the output (Vaswani et al., section 5.4).
     fused:   PyTorch's GELU kernel in the place of ours: equal, faster.
+    approximate: the form of GELU, as in `gelu`; "tanh" for weights of GPT-2.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class FeedForward(nn.Module):
         bias: bool = True,
         dropout: float = 0.0,
         fused: bool = False,
+        approximate: Literal["none", "tanh"] = "none",
     ) -> None:
         super().__init__()
         d_ff = 4 * d_model if d_ff is None else d_ff
@@ -37,10 +39,11 @@ class FeedForward(nn.Module):
         self.output = nn.Linear(d_ff, d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
         self.fused = fused
+        self.approximate = approximate
 
     def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        activation = F.relu if self.fused else gelu
-        hidden = activation(self.hidden(x))
+        hidden = self.hidden(x)
+        hidden = F.relu(hidden) if self.fused else gelu(hidden, approximate=self.approximate)
         return x + self.dropout(F.relu(self.output(hidden)))
 '''
 
@@ -56,9 +59,11 @@ def _case(
     shift: float = 0.0,
     fused: bool = False,
     bias: bool = True,
+    approximate: str = "none",
     gradient: bool = False,
 ) -> Case:
-    construct = {"d_model": x.shape[-1], "d_ff": 7, "bias": bias, "fused": fused}
+    about = {"bias": bias, "fused": fused, "approximate": approximate}
+    construct = {"d_model": x.shape[-1], "d_ff": 7, **about}
     drawn = {n: w.to(x.dtype) for n, w in weights(FeedForward(**construct), g).items()}
     if shift:
         drawn["output.bias"] = drawn["output.bias"] + shift
@@ -84,7 +89,12 @@ def _everything(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, normal(g, 2, 3, 5))
     yield _case(g, normal(g, 4, 3), fused=True, bias=False)
     yield _case(g, transposed(g, 2, 4, 3))
+    yield _case(g, 3 * normal(g, 3, 4), approximate="tanh")
     yield _case(g, normal(g, 3, 4, dtype=torch.float64), gradient=True)
+
+
+def _gelu(layer: FeedForward, x: Tensor) -> Tensor:
+    return F.gelu(x, approximate=layer.approximate)
 
 
 # --- Repairs that stop too early or go wrong
@@ -95,8 +105,8 @@ def _variant(*, kernel: bool = True, skip: bool = True, relu: bool = True) -> ty
 
     class Variant(FeedForward):
         def forward(self, x):
-            activation = F.relu if kernel and self.fused else F.gelu
-            result = self.output(activation(self.hidden(x)))
+            hidden = self.hidden(x)
+            result = self.output(F.relu(hidden) if kernel and self.fused else _gelu(self, hidden))
             result = F.relu(result) if relu else result
             return x + result if skip else result
 
@@ -115,17 +125,17 @@ class _NothingBent(FeedForward):
 
 class _GeluAtTheEnd(FeedForward):
     def forward(self, x):
-        return F.gelu(self.output(self.hidden(x)))
+        return _gelu(self, self.output(self.hidden(x)))
 
 
 class _GeluAtBothPlaces(FeedForward):
     def forward(self, x):
-        return F.gelu(self.output(F.gelu(self.hidden(x))))
+        return _gelu(self, self.output(_gelu(self, self.hidden(x))))
 
 
 class _GeluFirst(FeedForward):
     def forward(self, x):
-        return self.output(self.hidden(F.gelu(x)))
+        return self.output(self.hidden(_gelu(self, x)))
 
 
 class _TanhForm(FeedForward):
@@ -135,12 +145,12 @@ class _TanhForm(FeedForward):
 
 class _SkipKeptInside(FeedForward):
     def forward(self, x):
-        return self.output(x @ self.hidden.weight.T + F.gelu(self.hidden(x)))
+        return self.output(x @ self.hidden.weight.T + _gelu(self, self.hidden(x)))
 
 
 class _Detached(FeedForward):
     def forward(self, x):
-        return self.output(F.gelu(self.hidden(x)).detach())
+        return self.output(_gelu(self, self.hidden(x)).detach())
 
 
 MISCONCEPTIONS = (
@@ -246,14 +256,14 @@ class _WrittenOut(FeedForward):
         hidden = x @ self.hidden.weight.T
         if self.hidden.bias is not None:
             hidden = hidden + self.hidden.bias
-        output = feedforward.gelu(hidden) @ self.output.weight.T
+        output = feedforward.gelu(hidden, self.approximate) @ self.output.weight.T
         return self.dropout(output if self.output.bias is None else output + self.output.bias)
 
 
 class _LibraryAlways(FeedForward):
     def forward(self, x):
         x = self.hidden(x)
-        x = F.gelu(x)
+        x = F.gelu(x, approximate=self.approximate)
         x = self.output(x)
         return self.dropout(x)
 
@@ -261,14 +271,17 @@ class _LibraryAlways(FeedForward):
 class _PositionByPosition(FeedForward):
     def forward(self, x):
         activation = F.gelu if self.fused else feedforward.gelu
-        rows = [self.output(activation(self.hidden(row))) for row in x.reshape(-1, x.shape[-1])]
+        rows = [
+            self.output(activation(self.hidden(row), approximate=self.approximate))
+            for row in x.reshape(-1, x.shape[-1])
+        ]
         return self.dropout(torch.stack(rows).reshape(x.shape))
 
 
 class _UnitByUnit(FeedForward):
     def forward(self, x):
         hidden = torch.nn.functional.linear(x, self.hidden.weight, self.hidden.bias)
-        units = (feedforward.gelu(hidden[..., i, None]) * w for i, w in enumerate(self.output.weight.T))
+        units = (_gelu(self, hidden[..., i, None]) * w for i, w in enumerate(self.output.weight.T))
         output = sum(units)
         return self.dropout(output if self.output.bias is None else output + self.output.bias)
 

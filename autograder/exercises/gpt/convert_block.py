@@ -382,6 +382,7 @@ EXERCISE = Exercise(
     alternatives=ALTERNATIVES,
     equivalents={
         'for name, weight, bias in zip(("query", "key", "value"), weights, biases, strict=True):  ⟶  '
-        "True becomes False": "chunk(3) of a matrix with 3 · d_model rows gives three pieces, as many as names",
+        "True becomes False": "chunk(3) of a matrix with 3 · d_model rows gives three pieces, as many as "
+        "there are names",
     },
 )
