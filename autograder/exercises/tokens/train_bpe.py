@@ -32,7 +32,7 @@ def _ties(g: torch.Generator) -> Iterator[Case]:
 
 def _ends(g: torch.Generator) -> Iterator[Case]:
     a, b, c = letters(g, 3)
-    yield Case({"pieces": [[a, b, c]], "n_merges": 9})
+    yield Case({"pieces": [[a, b, c], [a, b]], "n_merges": 9})
     yield Case({"pieces": [[a, a, a, a]], "n_merges": 5})
     yield Case({"pieces": [[a], []], "n_merges": 2})
     yield Case({"pieces": [[a, b]], "n_merges": 0})
@@ -307,4 +307,7 @@ EXERCISE = Exercise(
     ),
     misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
+    equivalents={
+        "break  ⟶  break becomes continue": "no pair is left, and none comes back: nothing more happens",
+    },
 )
