@@ -72,6 +72,18 @@ def parser() -> argparse.ArgumentParser:
     outputs.add_argument("--json", action="store_true", help="print the comparison as JSON")
     outputs.set_defaults(run=commands.outputs)
 
+    assemble = subcommands.add_parser(
+        "assemble", help="build your own GPT, a package, from your answers that pass"
+    )
+    assemble.add_argument(
+        "--workbook", type=Path, default=Path("workbook"), metavar="DIR", help="default: workbook"
+    )
+    assemble.add_argument(
+        "--output", type=Path, default=Path("mygpt"), metavar="DIR", help="the package (default: mygpt)"
+    )
+    assemble.add_argument("--json", action="store_true", help="print whose each part is as JSON")
+    assemble.set_defaults(run=commands.assemble)
+
     progress = subcommands.add_parser("progress", help="show what you have done so far")
     progress.add_argument("--json", action="store_true", help="print it as JSON")
     progress.set_defaults(run=commands.progress)

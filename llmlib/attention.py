@@ -73,6 +73,24 @@ def padding_mask(lengths: Int[Tensor, " batch"], max_length: int) -> Bool[Tensor
     return positions[None, :] < lengths[:, None]
 
 
+def combined_mask(real: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch 1 length length"]:
+    """The causal mask and the padding mask in one, for self-attention with any number of heads.
+
+    `True` where the key is not later than the query and is `real`, not padding, as `padding_mask` says
+    it. The axis of size 1 stands where the scores, (batch, n_heads, query, key), have their heads.
+
+    Raises:
+        ValueError: `real` has not two dimensions.
+        TypeError: `real` is not boolean.
+    """
+    if real.ndim != 2:
+        raise ValueError(f"real must have the shape (batch, length): got {tuple(real.shape)}")
+    if real.dtype != torch.bool:
+        raise TypeError(f"real must be boolean (True = a token, False = padding): got {real.dtype}")
+    past = causal_mask(real.shape[1]).to(real.device)
+    return past & real[:, None, None, :]
+
+
 def scaled_dot_product_attention(
     query: Float[Tensor, "*batch query d_k"],
     key: Float[Tensor, "*batch key d_k"],

@@ -38,6 +38,7 @@ class GPTConfig:
                     same function, less time and memory.
     init_std:       the standard deviation of the first weights. GPT-2's 0.02 suits models about a thousand
                     wide; a narrow model learns faster from somewhat larger ones.
+    approximate:    the form of GELU: "none" is exact; "tanh" is what GPT-2's weights were trained with.
 
     Raises:
         ValueError: a field is outside its range, or d_model is not a multiple of n_heads.
@@ -55,6 +56,7 @@ class GPTConfig:
     positions: Literal["learned", "sinusoidal"] = "learned"
     fused: bool = False
     init_std: float = 0.02
+    approximate: Literal["none", "tanh"] = "none"
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "d_model", "n_layers", "n_heads", "d_ff"):
@@ -73,6 +75,51 @@ class GPTConfig:
             raise ValueError(f"sinusoidal positions need an even d_model: got {self.d_model}")
         if not self.init_std > 0:
             raise ValueError(f"init_std must be positive: got {self.init_std!r}")
+        if self.approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate must be 'none' or 'tanh': got {self.approximate!r}")
+
+
+def initial_std(name: str, n_layers: int, init_std: float = 0.02) -> float:
+    """The standard deviation with which a GPT's parameter is drawn; 0 for what starts as a constant.
+
+    name: the parameter's name in the model, as "blocks.3.attention.query.weight".
+
+    The constants are the biases (0) and the norms' scales (1). Each block adds the outputs of two layers to
+    the stream. These layers start smaller by √(2 · n_layers), so that what all of them add up to does not
+    depend on the depth.
+
+    Source: Radford et al. (2019), section 2.3.
+    """
+    *_, layer, kind = name.split(".")
+    if kind == "bias" or layer.endswith("norm"):
+        return 0.0
+    return init_std / math.sqrt(2 * n_layers) if layer == "output" else init_std
+
+
+def count_parameters(
+    vocab_size: int,
+    context_length: int,
+    d_model: int,
+    n_layers: int,
+    d_ff: int | None = None,
+    bias: bool = True,
+    tie_weights: bool = True,
+) -> int:
+    """How many numbers a GPT with learned positions learns, without making it.
+
+    The number of heads does not matter: they share out the same matrices.
+
+    d_ff:        None means 4 · d_model.
+    bias:        whether linear layers and norms add a learned constant. The head never does.
+    tie_weights: whether the head is the token embedding, which then counts once.
+    """
+    d_ff = 4 * d_model if d_ff is None else d_ff
+    attention = 4 * (d_model * d_model + bias * d_model)  # query, key, value, output
+    feedforward = (d_model * d_ff + bias * d_ff) + (d_ff * d_model + bias * d_model)
+    norm = d_model + bias * d_model
+    tables = (vocab_size + context_length) * d_model
+    head = 0 if tie_weights else d_model * vocab_size
+    return tables + n_layers * (attention + feedforward + 2 * norm) + norm + head
 
 
 class GPT(nn.Module):
@@ -110,6 +157,7 @@ class GPT(nn.Module):
                     bias=config.bias,
                     dropout=config.dropout,
                     fused=config.fused,
+                    approximate=config.approximate,
                 )
                 for _ in range(config.n_layers)
             )
@@ -120,16 +168,10 @@ class GPT(nn.Module):
         self._initialize(generator)
 
     def _initialize(self, generator: torch.Generator | None) -> None:
-        """Normal weights with standard deviation `init_std`, biases 0; norms stay at scale 1 and shift 0.
-
-        Each block adds two outputs to the stream. Their last layers start smaller by √(2 · n_layers), so
-        that the stream's size at the end does not depend on the depth.
-        """
+        """Normal weights as `initial_std` says; biases 0. The norms are made with scale 1."""
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                adds_to_the_stream = name.endswith("output.weight")
-                depth = 2 * self.config.n_layers if adds_to_the_stream else 1
-                nn.init.normal_(parameter, std=self.config.init_std / math.sqrt(depth), generator=generator)
+            if std := initial_std(name, self.config.n_layers, self.config.init_std):
+                nn.init.normal_(parameter, std=std, generator=generator)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 

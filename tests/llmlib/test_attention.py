@@ -15,6 +15,7 @@ from llmlib.attention import (
     MultiHeadAttention,
     attention_scores,
     causal_mask,
+    combined_mask,
     merge_heads,
     padding_mask,
     scaled_dot_product_attention,
@@ -411,3 +412,31 @@ def test_scores_of_one_head_show_the_factor():
     x = torch.tensor([[[1.0, 0.0, 0.0, 2.0], [0.0, 3.0, 1.0, 0.0]]]).double()
     weight = 1 / (1 + math.exp(-1 / math.sqrt(2)))  # head 0, query 0: scores 1/√2 and 0
     assert ours(x)[0, 0, 0].item() == pytest.approx(weight)
+
+
+# --- both masks at once ---
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_combined_mask_is_causal_and_padding_at_once(device):
+    real = torch.tensor([[True, True, False, True], [False, True, True, False], [False] * 4], device=device)
+    got = combined_mask(real)
+    by_hand = [
+        [[[bool(real[b, k]) and k <= q for k in range(4)] for q in range(4)]] for b in range(real.shape[0])
+    ]
+    assert got.dtype == torch.bool and got.device == real.device
+    assert got.tolist() == by_hand
+
+
+def test_combined_mask_fits_any_number_of_heads_and_equals_torch():
+    layer, theirs = pair(12, 3, bias=True, dtype=torch.float64)
+    x, real = draw(4, 4, 12), padding_mask(torch.tensor([4, 1, 3, 2]), 4)  # as many texts as places
+    expected, _ = theirs(x, x, x, key_padding_mask=~real, attn_mask=~causal_mask(4))
+    torch.testing.assert_close(layer(x, combined_mask(real)), expected)
+
+
+def test_combined_mask_refuses_what_is_no_padding_mask():
+    with pytest.raises(ValueError, match=re.escape("real must have the shape (batch, length): got (3,)")):
+        combined_mask(torch.tensor([True, True, False]))
+    with pytest.raises(TypeError, match=r"real must be boolean .* got torch\.int64"):
+        combined_mask(torch.tensor([[1, 1, 0]]))

@@ -1,4 +1,4 @@
-"""GELU and FeedForward against torch."""
+"""GELU and FeedForward against torch, SwiGLU against torch and transformers' Llama."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from llmlib.feedforward import FeedForward, gelu
+from llmlib.feedforward import FeedForward, SwiGLU, gelu, swiglu
 
 torch.set_num_threads(1)
 
@@ -73,3 +73,57 @@ def test_dropout_acts_only_while_training():
     kept = dropped != 0
     assert 0.3 < kept.float().mean() < 0.7
     torch.testing.assert_close(dropped[kept], 2 * ours.eval()(x)[kept])
+
+
+# --- SwiGLU
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_swiglu_equals_torch_s_silu_times_the_value(dtype, device):
+    gate = torch.linspace(-9, 9, 60, dtype=dtype, device=device).reshape(4, 15).requires_grad_()
+    value = torch.linspace(3, -2, 60, dtype=dtype, device=device).reshape(4, 15).requires_grad_()
+    got, expected = swiglu(gate, value), F.silu(gate) * value
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    for mine, oracle in zip(
+        *(torch.autograd.grad(y.sum(), [gate, value]) for y in (got, expected)), strict=True
+    ):
+        torch.testing.assert_close(mine, oracle, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_swiglu_layer_equals_transformers_llama_mlp(dtype, bias, fused):
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    config = LlamaConfig(hidden_size=6, num_attention_heads=2, intermediate_size=10, mlp_bias=bias)
+    theirs = LlamaMLP(config).to(dtype)
+    ours = SwiGLU(6, 10, bias=bias, fused=fused).to(dtype)
+    names = {"gate": theirs.gate_proj, "hidden": theirs.up_proj, "output": theirs.down_proj}
+    with torch.no_grad():
+        for i, parameter in enumerate(theirs.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i)))
+    ours.load_state_dict({f"{n}.{k}": v for n, layer in names.items() for k, v in layer.state_dict().items()})
+    x = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(9)).to(dtype).requires_grad_()
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {}
+    torch.testing.assert_close(ours(x), theirs(x), **tolerance)
+    got, expected = (torch.autograd.grad(layer(x).square().sum(), x)[0] for layer in (ours, theirs))
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("d_model", [3, 6, 48, 768])
+def test_swiglu_is_by_default_as_large_as_the_usual_layer(d_model):
+    gated, usual = SwiGLU(d_model, bias=False), FeedForward(d_model, bias=False)
+    assert gated.hidden.weight.shape == gated.gate.weight.shape == (8 * d_model // 3, d_model)
+    count = [sum(p.numel() for p in layer.parameters()) for layer in (gated, usual)]
+    assert count[0] == count[1], f"{count[0]} and {count[1]} weights"  # exact where 3 divides d_model
+
+
+def test_swiglu_takes_feedforward_s_arguments_and_its_place():
+    import inspect
+
+    assert inspect.signature(SwiGLU.__init__) == inspect.signature(FeedForward.__init__)
+    layer = SwiGLU(8, dropout=0.4, bias=False)
+    assert layer.dropout.p == 0.4 and all(p.dim() == 2 for p in layer.parameters())

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from llmlib.gpt import GPT, GPTConfig
+from llmlib.gpt import GPT, GPTConfig, count_parameters, initial_std
 
 torch.set_num_threads(1)
 
@@ -319,3 +319,38 @@ def test_wrong_tokens_are_refused():
         model(torch.tensor([[0, -1]]))
     with pytest.raises(ValueError, match=re.escape("shape (batch, length): got (3,)")):
         model(torch.tensor([0, 1, 2]))
+
+
+def test_a_wrong_form_of_gelu_is_refused():
+    with pytest.raises(ValueError, match="approximate must be 'none' or 'tanh': got 'sigmoid'"):
+        small(approximate="sigmoid")
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_form_of_gelu_reaches_every_block(fused):
+    model = GPT(small(approximate="tanh", fused=fused), generator=0)
+    assert [block.feedforward.approximate for block in model.blocks] == ["tanh"] * 3
+    x = torch.linspace(-4, 4, 12)[None]
+    feedforward = model.blocks[1].feedforward
+    expected = feedforward.output(F.gelu(feedforward.hidden(x), approximate="tanh"))
+    torch.testing.assert_close(feedforward(x), expected)
+
+
+# --- the counted and the drawn
+
+
+@pytest.mark.parametrize("d_ff", [None, 20])
+@pytest.mark.parametrize("tie_weights", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_formula_counts_what_the_model_has(bias, tie_weights, d_ff):
+    model = GPT(small(d_ff=d_ff, bias=bias, tie_weights=tie_weights), generator=0)
+    assert count_parameters(11, 9, 12, 3, d_ff, bias, tie_weights) == model.parameter_count()
+
+
+def test_the_stated_size_is_zero_exactly_where_nothing_is_drawn():
+    model = GPT(small(tie_weights=False), generator=0)
+    for name, parameter in model.named_parameters():
+        drawn = parameter.dim() == 2
+        assert (initial_std(name, 3) > 0) == drawn, name
+    assert initial_std("blocks.2.attention.output.weight", 8, 0.04) == pytest.approx(0.01)
+    assert initial_std("head.weight", 8, 0.04) == 0.04

@@ -1,4 +1,4 @@
-"""TransformerBlock against torch.nn.TransformerEncoderLayer with the norm first."""
+"""TransformerBlock against torch.nn.TransformerEncoderLayer, with the norm first and with the norm last."""
 
 from __future__ import annotations
 
@@ -32,15 +32,24 @@ def carry(ours: TransformerBlock, theirs: nn.TransformerEncoderLayer) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("norm_first", [True, False])
 @pytest.mark.parametrize("kind", ["open", "causal", "causal mask", "padded"])
-def test_block_equals_torch(kind, bias, fused, dtype):
+def test_block_equals_torch(kind, norm_first, bias, fused, dtype):
     torch.manual_seed(0)
-    ours = TransformerBlock(12, 3, 20, bias=bias, fused=fused).to(dtype)
+    ours = TransformerBlock(12, 3, 20, bias=bias, norm_first=norm_first, fused=fused).to(dtype)
     with torch.no_grad():
         for parameter in ours.parameters():
             parameter.normal_(std=0.5)  # norms too: a scale of 1 would hide a mix-up
     theirs = nn.TransformerEncoderLayer(
-        12, 3, 20, dropout=0.0, activation="gelu", batch_first=True, norm_first=True, bias=bias, dtype=dtype
+        12,
+        3,
+        20,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=norm_first,
+        bias=bias,
+        dtype=dtype,
     )
     carry(ours, theirs)
     x = torch.randn(2, 5, 12, dtype=dtype, requires_grad=True)
@@ -64,6 +73,20 @@ def test_the_input_runs_through_untouched():
             layer.bias.zero_()
     x = torch.randn(2, 3, 8)
     assert torch.equal(block(x), x)
+
+
+def test_the_norm_comes_first_by_default_and_both_orders_have_the_same_weights():
+    first, last = TransformerBlock(8, 2), TransformerBlock(8, 2, norm_first=False)
+    assert first.norm_first
+    last.load_state_dict(first.state_dict())
+    x = torch.randn(2, 3, 8)
+    assert not torch.allclose(first(x), last(x), atol=1e-2)
+
+
+def test_post_norm_norms_what_it_gives_back():
+    result = TransformerBlock(8, 2, norm_first=False)(10 * torch.randn(2, 3, 8) + 5)
+    torch.testing.assert_close(result.mean(-1), torch.zeros(2, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(result.std(-1, correction=0), torch.ones(2, 3), atol=1e-3, rtol=0)
 
 
 def test_bias_and_dropout_reach_every_part():

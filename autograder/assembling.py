@@ -1,0 +1,356 @@
+"""The learner's own GPT: `llmlib`'s modules with the learner's passed answers in the place of the course's.
+
+What is taken over is what the checks passed, word for word, with the helpers and imports that it uses. What
+is still the course's is marked as such. The package stands alone: it imports nothing of `llmlib`.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+import json
+import os
+import re
+import subprocess
+import symtable
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import llmlib
+from autograder import exercises, slicing
+from autograder.answers import Answer
+from autograder.exercise import Exercise
+
+ROOTS = ("gpt", "generation", "train")  # what a GPT needs to be made, trained and sampled from
+RECORD = "assembled.json"
+CARD = "MODEL_CARD.md"
+MOST_DIFFERENCE = 1e-4
+COMPARISON = """
+import importlib, json, sys
+import torch
+folder, name, *modules = sys.argv[1:]
+sys.path.insert(0, folder)
+for module in modules:
+    importlib.import_module(module)
+torch.set_num_threads(1)
+most, same, count = 0.0, True, 0
+for shape in ({}, {"positions": "sinusoidal"}, {"tie_weights": False, "bias": False}):
+    models = []
+    for package in (name, "llmlib"):
+        gpt = importlib.import_module(package + ".gpt")
+        config = gpt.GPTConfig(13, context_length=8, d_model=12, n_layers=2, n_heads=3, **shape)
+        models.append(gpt.GPT(config, generator=1).eval())
+    mine, course = models
+    course.load_state_dict(mine.state_dict())
+    tokens = torch.randint(13, (2, 8), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        most = max(most, float((mine(tokens) - course(tokens)).abs().max()))
+    samples = []
+    for package, model in ((name, mine), ("llmlib", course)):
+        generate = importlib.import_module(package + ".generation").generate
+        samples.append(generate(model, tokens[:1, :3], 12, generator=torch.Generator().manual_seed(2)))
+    same, count = same and torch.equal(*samples), count + 1
+print(json.dumps({"difference": most, "same_sample": same, "configurations": count}))
+"""
+
+
+class AssemblyError(RuntimeError):
+    """The package cannot be written; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One exercise's piece of the package. `whose`: "yours" or "the course's", and then `why`."""
+
+    exercise: Exercise
+    module: str
+    whose: str
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.exercise.name.partition(".")[2]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The package's files by name, and whose each part is."""
+
+    files: Mapping[str, str]
+    parts: tuple[Part, ...]
+
+
+def modules_needed(roots: Iterable[str] = ROOTS) -> list[str]:
+    """The modules of `llmlib` that these import, themselves included, each once."""
+    needed: list[str] = []
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop(0)
+        if name not in needed:
+            needed.append(name)
+            waiting += re.findall(r"^\s*from llmlib\.(\w+) import", _source(name), flags=re.MULTILINE)
+    return sorted(needed)
+
+
+def parts_of_the_model() -> list[Exercise]:
+    """The exercises whose functions or classes stand in the package, in the order of the course."""
+    modules = {name: _top_level(_source(name)) for name in modules_needed()}
+    # A bug hunt may be on a piece of the library too; one on a piece of its own is no part of the model.
+    written = (e for e in exercises.all_exercises() if e.reference is not None)
+    return [e for e in written if _target(e) in modules.get(e.name.split(".")[0], ())]
+
+
+def assemble(answers: Mapping[str, Answer], reasons: Mapping[str, str], name: str = "mygpt") -> Assembly:
+    """Put the package together.
+
+    answers: by the exercise's name, the answers that passed.
+    reasons: by the exercise's name, why there is none.
+    """
+    parts: list[Part] = []
+    files = {"__init__.py": _renamed(_source("__init__"), name)}
+    for module in modules_needed():
+        source = _source(module)
+        for exercise in parts_of_the_model():
+            if exercise.name.split(".")[0] != module:
+                continue
+            answer = answers.get(exercise.name)
+            why = reasons.get(exercise.name, "no answer was found")
+            if answer is not None:
+                source, trouble = _with_answer(source, exercise, answer)
+                why = trouble or ""
+            if answer is None or why:
+                source = _marked(source, exercise)
+            parts.append(Part(exercise, module, "the course's" if why else "yours", why))
+        files[f"{module}.py"] = _renamed(source, name)
+    return Assembly(files, tuple(sorted(parts, key=lambda p: tuple(map(int, p.exercise.number.split("."))))))
+
+
+def write(assembly: Assembly, folder: Path, card: str) -> None:
+    """Write the package whole, in the place of one that was assembled before.
+
+    Raises:
+        AssemblyError: the folder holds something else, or files that were edited since they were assembled.
+    """
+    be_ours(folder)
+    everything = {**assembly.files, CARD: card}
+    record = {name: _digest(text.encode()) for name, text in everything.items()}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        fresh = Path(scratch) / "new"
+        fresh.mkdir()
+        for name, text in {**everything, RECORD: json.dumps(record, indent=1)}.items():
+            (fresh / name).write_text(text, "utf-8")
+        if folder.exists():
+            folder.rename(Path(scratch) / "old")
+        fresh.rename(folder)
+
+
+def be_ours(folder: Path) -> None:
+    """See that nothing which a person wrote would be lost by writing here.
+
+    Raises:
+        AssemblyError: something would.
+    """
+    if not folder.exists():
+        return
+    other = f"move it away, or name another folder with --output: {folder}"
+    try:
+        record = json.loads((folder / RECORD).read_text("utf-8"))
+        found = {p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+        strangers = sorted(p.name for p in found if p.name not in {*record, RECORD})
+        edited = sorted(
+            name
+            for name, digest in record.items()
+            if (folder / name).is_file() and _digest((folder / name).read_bytes()) != digest
+        )
+    except (OSError, ValueError, AttributeError):
+        raise AssemblyError(f"this folder was not made by `autograder assemble`: {other}") from None
+    if strangers or edited:
+        what = f"{edited[0]} was edited" if edited else f"{strangers[0]} was added"
+        raise AssemblyError(f"{what} since the package was assembled: {other}")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def agreement_of(folder: Path) -> str:
+    """Run the package beside `llmlib` at equal weights, in a process of its own, and say how they agree.
+
+    Raises:
+        AssemblyError: it does not run, or its logits differ.
+    """
+    modules = [f"{folder.name}.{module}" for module in modules_needed()]
+    command = [sys.executable, "-c", COMPARISON, str(folder.parent), folder.name, *modules]
+    environment = {**os.environ, "AUTOGRADER_PROGRESS": "off"}
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if ran.returncode != 0:
+        last = (ran.stderr.strip().splitlines() or ["no message"])[-1]
+        raise AssemblyError(f"the assembled package does not run: {last}")
+    result = json.loads(ran.stdout.strip().splitlines()[-1])
+    if result["difference"] > MOST_DIFFERENCE or not result["same_sample"]:
+        raise AssemblyError(
+            f"the assembled model differs from the course's by {result['difference']:.2g} in its logits at "
+            "equal weights, though every part passed its checks: please report this"
+        )
+    return (
+        f"At equal weights its logits and the course's differ by at most {result['difference']:.1e} (in "
+        f"{result['configurations']} small configurations), and the same seed gives the same sample."
+    )
+
+
+def _source(module: str) -> str:
+    return Path(llmlib.__file__).with_name(f"{module}.py").read_text("utf-8")
+
+
+def _renamed(source: str, name: str) -> str:
+    return re.sub(r"\bllmlib\b", name, source)
+
+
+def _target(exercise: Exercise) -> str:
+    """The top-level name in the module: a function, or the class of a method."""
+    return exercise.name.split(".")[1]
+
+
+def _marked(source: str, exercise: Exercise) -> str:
+    return _replaced(
+        source,
+        _target(exercise),
+        slicing.definition(source, _target(exercise)),
+        f"# The course's own, until your answer to exercise {exercise.number} passes.",
+    )
+
+
+def _replaced(source: str, target: str, text: str, comment: str) -> str:
+    old = slicing.definition(source, target)
+    assert source.count(old) == 1
+    return source.replace(old, f"{comment}\n{text}")
+
+
+def _with_answer(source: str, exercise: Exercise, answer: Answer) -> tuple[str, str | None]:
+    """The module with the answer in it, or the module as it was and the reason."""
+    target = _target(exercise)
+    tree = ast.parse(answer.source)
+    own = [n for n in tree.body if isinstance(n, slicing.Definition) and n.name == target]
+    if not own:
+        return source, f"the answer cell has no `def` or `class` of the name {target}"
+    lines = answer.source.split("\n")
+    first = min([own[-1].lineno, *(decorator.lineno for decorator in own[-1].decorator_list)])
+    text = "\n".join(lines[first - 1 : own[-1].end_lineno])
+    chapter = exercises.find_chapter(exercise.chapter)
+    offered = _offered([chapter.imports, *answer.helpers, answer.source], target)
+    there = _top_level(source)
+    needed: dict[str, str] = {}
+    waiting = _free_names(text)
+    while waiting:
+        name = waiting.pop()
+        if name in there or name in needed or hasattr(builtins, name):
+            continue
+        if name not in offered:
+            return source, f"it uses the name {name}, which neither the module nor the answer defines"
+        needed[name] = offered[name]
+        if not offered[name].startswith(("import ", "from ")):
+            waiting |= _free_names(offered[name]) - {name}
+    imports = sorted({s for s in needed.values() if s.startswith(("import ", "from "))})
+    helpers = [s for s in dict.fromkeys(needed.values()) if not s.startswith(("import ", "from "))]
+    comment = f"# Yours: exercise {exercise.number}, {exercise.title}."
+    helpers_first = "".join(f"{helper}\n\n\n" for helper in reversed(helpers))
+    source = _replaced(source, target, text, f"{helpers_first}{comment}" if helpers else comment)
+    return _with_imports(source, imports), None
+
+
+def _offered(sources: Iterable[str], target: str) -> dict[str, str]:
+    """By name, what the chapter's imports and the learner's own cells define; the last one counts."""
+    offered: dict[str, str] = {}
+    for source in sources:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for alias in node.names:
+                    single = type(node)(**{**dict(ast.iter_fields(node)), "names": [alias]})
+                    offered[alias.asname or alias.name.split(".")[0]] = ast.unparse(single)
+            elif isinstance(node, slicing.Definition):
+                if node.name != target:
+                    offered[node.name] = _text_of(node, source)
+            elif isinstance(node, ast.Assign):
+                names = [name.id for name in node.targets if isinstance(name, ast.Name)]
+                offered |= dict.fromkeys(names, _text_of(node, source))
+    return offered
+
+
+def _text_of(node: ast.stmt, source: str) -> str:
+    """As its author wrote it; a decorated definition has lines above its own."""
+    decorated = getattr(node, "decorator_list", [])
+    return ast.unparse(node) if decorated else ast.get_source_segment(source, node) or ast.unparse(node)
+
+
+def _top_level(source: str) -> set[str]:
+    symbols = symtable.symtable(source, "module", "exec").get_symbols()
+    return {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
+
+
+def _free_names(text: str) -> set[str]:
+    """The global names that a definition uses, in its annotations too."""
+    module = symtable.symtable(text, "answer", "exec")
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        table = waiting.pop()
+        waiting += table.get_children()
+        found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and s.is_global()}
+        if table is module:
+            found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and not s.is_assigned()}
+    return found - {"__class__"}
+
+
+def _with_imports(source: str, imports: list[str]) -> str:
+    """The module with these imports after its last one of the top level."""
+    if not imports:
+        return source
+    tree = ast.parse(source)
+    last = max(n.end_lineno or 0 for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom))
+    lines = source.split("\n")
+    return "\n".join([*lines[:last], *imports, *lines[last:]])
+
+
+def model_card(assembly: Assembly, agreement: str, name: str = "mygpt") -> str:
+    """What the package is, whose its parts are, how it was checked, how to use it."""
+    mine = sum(part.whose == "yours" for part in assembly.parts)
+    rows = "\n".join(
+        f"| {p.exercise.number} | `{p.module}.{p.name}` | {p.whose} | {p.why} |" for p in assembly.parts
+    )
+    return f"""\
+# {name}: a GPT, {mine} of {len(assembly.parts)} parts written by you
+
+A decoder-only transformer in plain PyTorch, assembled from your answers to *From Tokens to GPT*. A part is
+yours when your answer passed its checks; then your text stands in the file, unchanged. The rest is the
+course's.
+
+| exercise | part | whose | why |
+|---|---|---|---|
+{rows}
+
+## How it was checked
+
+{agreement}
+
+## How to use it
+
+```bash
+python -m {name}.train --corpus shakespeare --preset nanogpt-cpu     # train; a sample is printed at the end
+```
+
+```python
+from {name}.gpt import GPT, GPTConfig
+
+model = GPT(GPTConfig(vocab_size=65), generator=1337)
+```
+
+## What it is not
+
+It was made to be understood. It knows what its training text taught it and nothing else: do not
+rely on what it writes.
+"""

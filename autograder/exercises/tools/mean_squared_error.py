@@ -1,0 +1,252 @@
+"""Exercise 0.1: the average of the squared differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.probes import normal
+from llmlib import tensors
+
+
+def _case(prediction: Tensor, target: Tensor, gradient: bool = False) -> Case:
+    return Case({"prediction": prediction, "target": target}, gradient=gradient)
+
+
+def _rows(g: torch.Generator) -> Iterator[Case]:
+    yield _case(normal(g, 3), normal(g, 3))
+    yield _case(3 + normal(g, 5), normal(g, 5))
+
+
+def _any_shape(g: torch.Generator) -> Iterator[Case]:
+    yield _case(normal(g, 2, 3), normal(g, 2, 3))
+    yield _case(normal(g, 4, 2, 3), normal(g, 4, 2, 3))
+    yield _case(normal(g), normal(g))
+
+
+def _types_and_gradients(g: torch.Generator) -> Iterator[Case]:
+    double = [normal(g, 2, 3, dtype=torch.float64) for _ in range(2)]
+    yield _case(double[0], double[1], gradient=True)
+    yield _case(normal(g, 4), normal(g, 4), gradient=True)
+
+
+# --- Mistakes
+
+
+def _summed(prediction, target):
+    return ((prediction - target) ** 2).sum()
+
+
+def _halved(prediction, target):
+    return ((prediction - target) ** 2).mean() / 2
+
+
+def _rooted(prediction, target):
+    return ((prediction - target) ** 2).mean().sqrt()
+
+
+def _absolute(prediction, target):
+    return (prediction - target).abs().mean()
+
+
+def _not_squared(prediction, target):
+    return (prediction - target).mean()
+
+
+def _mean_then_square(prediction, target):
+    return (prediction - target).mean() ** 2
+
+
+def _squares_subtracted(prediction, target):
+    return (prediction**2 - target**2).mean()
+
+
+def _times_two(prediction, target):
+    return ((prediction - target) * 2).mean()
+
+
+def _one_a_number(prediction, target):
+    return (prediction - target) ** 2
+
+
+def _by_the_rows(prediction, target):
+    rows = prediction.shape[0] if prediction.ndim else 1
+    return ((prediction - target) ** 2).sum() / rows
+
+
+def _one_a_row(prediction, target):
+    return ((prediction - target) ** 2).mean(dim=-1)
+
+
+def _plain_number(prediction, target):
+    return ((prediction - target) ** 2).mean().item()
+
+
+def _detached(prediction, target):
+    return ((prediction - target) ** 2).mean().detach()
+
+
+def _always_float32(prediction, target):
+    return ((prediction - target) ** 2).mean().float()
+
+
+def _in_place(prediction, target):
+    prediction -= target
+    return (prediction**2).mean()
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "summed",
+        "the squares are added up, but not averaged",
+        "Twice as many numbers should not make the error twice as large.",
+        _summed,
+    ),
+    Misconception(
+        "halved",
+        "the average is divided by 2",
+        "Some books halve the error to make its derivative shorter. Here the plain average is wanted.",
+        _halved,
+    ),
+    Misconception(
+        "rooted",
+        "the root of the average is taken",
+        "That is another useful error, with its own name. The one in the exercise stays squared.",
+        _rooted,
+    ),
+    Misconception(
+        "absolute",
+        "the differences are made positive by leaving out their sign, not by squaring",
+        "Is your result for a difference of 3 equal to 9?",
+        _absolute,
+    ),
+    Misconception(
+        "not-squared",
+        "the differences are averaged without being squared",
+        "A difference of 5 and one of -5 should not cancel.",
+        _not_squared,
+    ),
+    Misconception(
+        "mean-then-square",
+        "the average comes first and the square after it",
+        "A difference of 5 and one of -5 average to 0. Square each difference before they can cancel.",
+        _mean_then_square,
+    ),
+    Misconception(
+        "squares-subtracted",
+        "the squares of both are subtracted, not the difference squared",
+        "For prediction 3 and target 1 the difference is 2, and its square 4. What does your way give?",
+        _squares_subtracted,
+    ),
+    Misconception(
+        "times-two",
+        "the differences are doubled, not squared",
+        "In Python two stars mean “to the power of”, one star means “times”.",
+        _times_two,
+    ),
+    Misconception(
+        "one-a-number",
+        "there is one squared difference for each number, and no average",
+        "The result should be a single number, of shape ().",
+        _one_a_number,
+    ),
+    Misconception(
+        "by-the-rows",
+        "the sum is divided by the number of rows, not by the number of all numbers",
+        "`len(x)` and `x.shape[0]` count along the first axis alone.",
+        _by_the_rows,
+    ),
+    Misconception(
+        "one-a-row",
+        "there is one average for each row",
+        "Average over everything: leave `dim` out.",
+        _one_a_row,
+    ),
+    Misconception(
+        "plain-number",
+        "a plain Python number comes back, not a tensor",
+        "`.item()` cuts the result off from its history, and PyTorch can find no gradients. Leave it out.",
+        _plain_number,
+    ),
+    Misconception(
+        "detached",
+        "no gradient flows back to the predictions",
+        "Look for `.detach()`, `torch.tensor(…)` or `no_grad` on the way.",
+        _detached,
+    ),
+    Misconception(
+        "always-float32",
+        "the result is float32 whatever comes in",
+        "Keep the dtype of the inputs: leave `.float()` out.",
+        _always_float32,
+    ),
+    Misconception(
+        "in-place",
+        "the predictions themselves are changed",
+        "`-=` writes into the caller's tensor. Write `x - y`, which makes a new one.",
+        _in_place,
+    ),
+)
+
+
+# --- Right answers in another form
+
+
+def _sum_by_count(prediction, target):
+    return torch.sum((prediction - target) ** 2) / prediction.numel()
+
+
+def _square_and_mean(prediction, target):
+    return torch.mean(torch.square(target - prediction))
+
+
+def _product(prediction, target):
+    error = prediction - target
+    return (error * error).mean()
+
+
+def _as_dot_product(prediction, target):
+    error = (prediction - target).flatten()
+    return error @ error / len(error)
+
+
+def _loop(prediction, target):
+    total = torch.zeros((), dtype=prediction.dtype, device=prediction.device)
+    for p, t in zip(prediction.flatten(), target.flatten(), strict=True):
+        total = total + (p - t) ** 2
+    return total / prediction.numel()
+
+
+ALTERNATIVES = (
+    Alternative("the sum divided by the count", _sum_by_count),
+    Alternative("torch.square and torch.mean", _square_and_mean),
+    Alternative("the error times itself", _product),
+    Alternative("the dot product of the error with itself", _as_dot_product),
+    Alternative("a loop over all numbers", _loop),
+)
+
+EXERCISE = Exercise(
+    name="tensors.mean_squared_error",
+    number="0.1",
+    title="The mean squared error",
+    minutes=4,
+    difficulty=1,
+    reference=tensors.mean_squared_error,
+    checks=(
+        Check("averages the squared differences of a row of numbers", 2, _rows),
+        Check("averages over everything, whatever the shape", 1, _any_shape),
+        Check("keeps the dtype, lets gradients through and leaves its inputs alone", 1, _types_and_gradients),
+    ),
+    hints=(
+        "Take three predictions and three targets, and write down on paper what you do with them. It is "
+        "three steps.",
+        "Tensors are subtracted number by number with `-`. `**` raises every number to a power. One method "
+        "of tensors averages all their numbers.",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=ALTERNATIVES,
+    forbidden=("torch.nn.functional.mse_loss", "aten::mse_loss"),
+)
