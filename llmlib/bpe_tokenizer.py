@@ -63,9 +63,7 @@ class BPETokenizer:
             )
         for token, (left, right) in enumerate(self.merges, start=N_BYTES):
             if not (0 <= left < token and 0 <= right < token):
-                raise ValueError(
-                    f"a merge joins earlier tokens: got {(left, right)} for token {token}"
-                )
+                raise ValueError(f"a merge joins earlier tokens: got {(left, right)} for token {token}")
         if len(set(self.merges)) != len(self.merges):
             raise ValueError("every pair is merged once: a pair stands in merges twice")
         if len(set(self.special_tokens)) != len(self.special_tokens) or "" in self.special_tokens:
