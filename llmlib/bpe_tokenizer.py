@@ -58,9 +58,8 @@ class BPETokenizer:
 
     def __post_init__(self) -> None:
         if sorted(self.byte_order) != list(range(N_BYTES)):
-            raise ValueError(
-                f"byte_order must hold each byte once: got {len(set(self.byte_order))} different"
-            )
+            there = len(set(self.byte_order))
+            raise ValueError(f"byte_order must hold each of the 256 bytes once: got {there} of them")
         for token, (left, right) in enumerate(self.merges, start=N_BYTES):
             if not (0 <= left < token and 0 <= right < token):
                 raise ValueError(f"a merge joins earlier tokens: got {(left, right)} for token {token}")
