@@ -124,7 +124,7 @@ class Exercise:
     forbidden: tuple[str, ...] = ()
     starter: str | None = None
     answer_name: str = ""
-    equivalents: Mapping[str, str] = field(default_factory=dict)
+    equivalents: Mapping[str, str] = field(default_factory=dict, hash=False)
     timeout: float = 10.0
     takes_value: bool = field(init=False, default=False)
 

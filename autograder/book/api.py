@@ -32,8 +32,11 @@ class Links:
 
 
 def label(name: str) -> str:
-    """The name of the place in the book where an object of the library stands."""
-    return f"llmlib.{name}"
+    """The name of the place in the book where an object of the library stands.
+
+    A class is marked as one: Sphinx reads names without their capitals, and `swiglu` is not `SwiGLU`.
+    """
+    return "llmlib." + re.sub(r"\b([A-Z]\w*)", r"\1-class", name)
 
 
 def public(body: list[ast.stmt]) -> list[Definition]:

@@ -91,7 +91,7 @@ def test_sections_fields_and_examples_become_markdown(sample):
 def test_a_class_shows_fields_and_public_methods_only(sample):
     page = api.module_page(sample)
     assert "class Config:\n    width: int = 3\n    depth: int = 4" in page
-    assert "(llmlib.shapes.Config.total)=" in page
+    assert "(llmlib.shapes.Config-class.total)=" in page
     assert "(llmlib.shapes._" not in page and "Config._hidden)=" not in page
     assert api.names(sample) == ["shapes.Config", "shapes.Config.total", "shapes.scale"]
 

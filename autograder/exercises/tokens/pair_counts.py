@@ -1,0 +1,243 @@
+"""Exercise 1.2: how often each pair of neighbours occurs."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.tokens.drawn import letters, piece
+from llmlib import bpe
+
+
+def _one_piece(g: torch.Generator) -> Iterator[Case]:
+    a, b, c = letters(g, 3)
+    yield Case({"pieces": [[a, b, c, a, b]]})
+    yield Case({"pieces": [[b, a, a, b, c, b, b]]})
+    yield Case({"pieces": [[*piece(g, 6, [a, b, c]), a, b, a, b]]})
+
+
+def _several(g: torch.Generator) -> Iterator[Case]:
+    a, b, c, d = letters(g, 4)
+    yield Case({"pieces": [[a, b], [c, d]]})
+    yield Case({"pieces": [[a, b, c], [a, b, c], [b, a]]})
+    yield Case({"pieces": [piece(g, 5, [a, b, c]) for _ in range(3)]})
+
+
+def _edges(g: torch.Generator) -> Iterator[Case]:
+    a, b = letters(g, 2)
+    yield Case({"pieces": [[a, a, a, a], [b, b, b]]})
+    yield Case({"pieces": [[a], [], [b, a]]})
+    yield Case({"pieces": []})
+    yield Case({"pieces": [[256, a, 300, 256, a]]})
+
+
+# --- Mistakes
+
+
+def _count(pairs):
+    return dict(Counter(pairs))
+
+
+def _across(pieces):
+    return _count(pairwise([token for part in pieces for token in part]))
+
+
+def _without_overlap(pieces):
+    counts = Counter()
+    for part in pieces:
+        place = 0
+        last = None
+        while place < len(part) - 1:
+            pair = (part[place], part[place + 1])
+            if pair == last and pair[0] == pair[1]:
+                last = None
+            else:
+                counts[pair] += 1
+                last = pair
+            place += 1
+    return dict(counts)
+
+
+def _every_second(pieces):
+    return _count((part[i], part[i + 1]) for part in pieces for i in range(0, len(part) - 1, 2))
+
+
+def _once_a_piece(pieces):
+    return _count(pair for part in pieces for pair in set(pairwise(part)))
+
+
+def _unordered(pieces):
+    return _count(tuple(sorted(pair)) for part in pieces for pair in pairwise(part))
+
+
+def _last_missing(pieces):
+    return _count((part[i], part[i + 1]) for part in pieces for i in range(len(part) - 2))
+
+
+def _wraps_round(pieces):
+    return _count((part[i - 1], part[i]) for part in pieces for i in range(len(part)))
+
+
+def _distinct_pieces(pieces):
+    return _count(pair for part in set(map(tuple, pieces)) for pair in pairwise(part))
+
+
+def _tokens(pieces):
+    return _count(token for part in pieces for token in part)
+
+
+def _any_distance(pieces):
+    return _count(
+        (part[i], part[j]) for part in pieces for i in range(len(part)) for j in range(i + 1, len(part))
+    )
+
+
+def _as_text(pieces):
+    return _count(f"{a} {b}" for part in pieces for a, b in pairwise(part))
+
+
+def _never_more_than_one(pieces):
+    return {pair: 1 for part in pieces for pair in pairwise(part)}
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "across-pieces",
+        "pairs are counted across the border of two pieces",
+        "The last token of one piece and the first of the next are no neighbours. Finish each piece first.",
+        _across,
+    ),
+    Misconception(
+        "without-overlap",
+        "pairs that overlap are counted once",
+        "In aaa there are two places at which two a stand side by side. Counting takes both.",
+        _without_overlap,
+    ),
+    Misconception(
+        "every-second",
+        "the tokens are taken two by two, so every second pair is missed",
+        "A token in the middle belongs to two pairs: once on the right, once on the left.",
+        _every_second,
+    ),
+    Misconception(
+        "once-a-piece",
+        "a pair is counted once in each piece, however often it stands there",
+        "Every place counts, also a second one in the same piece.",
+        _once_a_piece,
+    ),
+    Misconception(
+        "unordered",
+        "a pair and its mirror image are counted together",
+        "`th` and `ht` are different pairs: the order of the two tokens belongs to the key.",
+        _unordered,
+    ),
+    Misconception(
+        "last-missing",
+        "the last pair of each piece is left out",
+        "A piece of n tokens has n − 1 pairs. Count them for a piece of two.",
+        _last_missing,
+    ),
+    Misconception(
+        "wraps-round",
+        "the last token of a piece is paired with its first",
+        "A piece is no circle. In Python the index −1 means the last place.",
+        _wraps_round,
+    ),
+    Misconception(
+        "distinct-pieces",
+        "equal pieces are counted once",
+        "A word that stands in the text twice brings all its pairs twice.",
+        _distinct_pieces,
+    ),
+    Misconception(
+        "single-tokens",
+        "single tokens are counted, not pairs",
+        "The key is a tuple of two neighbours.",
+        _tokens,
+    ),
+    Misconception(
+        "any-distance",
+        "tokens that do not stand side by side are counted as pairs",
+        "Only neighbours can be merged into one token.",
+        _any_distance,
+    ),
+    Misconception(
+        "text-as-key",
+        "the keys are texts, not tuples of two tokens",
+        "A tuple can be a key as it is: `counts[left, right]`.",
+        _as_text,
+    ),
+    Misconception(
+        "never-more-than-one",
+        "every count is 1",
+        "When a pair comes again, its count must go on from where it was.",
+        _never_more_than_one,
+    ),
+)
+
+
+# --- Right answers in another form
+
+
+def _counter(pieces):
+    return Counter((part[i], part[i + 1]) for part in pieces for i in range(len(part) - 1))
+
+
+def _indices(pieces):
+    counts = {}
+    for part in pieces:
+        for i in range(1, len(part)):
+            pair = (part[i - 1], part[i])
+            if pair not in counts:
+                counts[pair] = 0
+            counts[pair] += 1
+    return counts
+
+
+def _default_dict(pieces):
+    counts = defaultdict(int)
+    for part in pieces:
+        for pair in pairwise(part):
+            counts[pair] += 1
+    return counts
+
+
+def _list_count(pieces):
+    pairs = [pair for part in pieces for pair in pairwise(part)]
+    return {pair: pairs.count(pair) for pair in set(pairs)}
+
+
+ALTERNATIVES = (
+    Alternative("a Counter over all pairs", _counter),
+    Alternative("places instead of pairs", _indices),
+    Alternative("a defaultdict", _default_dict),
+    Alternative("a list of all pairs, counted", _list_count),
+)
+
+EXERCISE = Exercise(
+    name="bpe.pair_counts",
+    number="1.2",
+    title="Count the pairs",
+    minutes=8,
+    difficulty=1,
+    reference=bpe.pair_counts,
+    checks=(
+        Check("counts every pair of neighbours in one piece", 2, _one_piece),
+        Check("adds up over pieces and never crosses a border", 1, _several),
+        Check("handles runs of one token and pieces that are short or empty", 1, _edges),
+    ),
+    hints=(
+        "Write the pairs of `[1, 2, 1, 2]` down. There are three. Which tuple occurs twice?",
+        "Two loops: the outer over the pieces, the inner over the places of one piece that have a right "
+        "neighbour.",
+        "`pairwise` gives the neighbours of one list. For a key that may not be there yet, `dict.get` takes "
+        "a "
+        "second argument: what to return then.",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=ALTERNATIVES,
+)
