@@ -22,6 +22,7 @@ CHAPTER = Chapter(
     imports="""\
 import math
 import re
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
