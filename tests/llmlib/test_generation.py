@@ -1,4 +1,4 @@
-"""Samplers against the distributions they promise (chi-square), and the loop that writes text."""
+"""The loop that writes text: with and without the cache, alone and in a padded batch."""
 
 from __future__ import annotations
 
@@ -10,165 +10,31 @@ import pytest
 import torch
 from scipy.stats import chisquare
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
-from llmlib.generation import generate, greedy, next_token, sample, temperature, top_k, top_p
+from llmlib.generation import generate
 from llmlib.gpt import GPT, GPTConfig
+from llmlib.gpt2 import from_gpt2
+from llmlib.padding import left_pad
 
 torch.set_num_threads(1)
 
-LOGITS = torch.tensor([1.0, 3.0, 0.5, -torch.inf, 2.0, 2.5], dtype=torch.float64)
 DRAWS = 20_000
-
-
-def probabilities(logits: torch.Tensor) -> np.ndarray:
-    weights = np.exp(logits.double().numpy())
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
-def p_value(draws: torch.Tensor, expected: np.ndarray) -> float:
-    """How likely counts this far from the expected ones are. Outcomes of probability 0 must not occur."""
-    counts = np.bincount(draws.numpy(), minlength=len(expected))
-    assert counts[expected == 0].sum() == 0
-    possible = expected > 0
-    return chisquare(counts[possible], expected[possible] * counts.sum()).pvalue
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-# --- one choice ---
+def p_value(draws: torch.Tensor, expected: np.ndarray) -> float:
+    counts = np.bincount(draws.numpy(), minlength=len(expected))
+    return chisquare(counts, expected * counts.sum()).pvalue
 
 
-def test_greedy_takes_the_largest():
-    logits = torch.tensor([[[0.0, 2.0, 1.0]], [[5.0, 2.0, 1.0]]])
-    assert greedy(logits).tolist() == [[1], [0]]
-
-
-def test_samples_follow_softmax():
-    draws = sample(LOGITS.expand(DRAWS, 6), generator())
-    assert draws.shape == (DRAWS,) and draws.dtype == torch.long
-    assert p_value(draws, probabilities(LOGITS)) > 0.01
-    # The test can tell: the same draws do not fit a slightly warmer distribution.
-    assert p_value(draws, probabilities(LOGITS / 1.1)) < 1e-6
-
-
-@pytest.mark.parametrize("shape", [(6,), (1, 6), (3, 6), (2, 3, 6)])
-def test_sample_keeps_the_leading_dimensions(shape):
-    logits = torch.randn(shape, generator=generator())
-    drawn = sample(logits, generator())
-    assert drawn.shape == shape[:-1]
-    assert torch.equal(drawn, sample(logits, generator()))
-
-
-def test_rows_are_drawn_from_their_own_logits():
-    logits = torch.full((2, 3, 4), -torch.inf)
-    wanted = torch.tensor([[0, 1, 2], [3, 2, 1]])
-    logits.scatter_(-1, wanted[..., None], 0.0)
-    assert torch.equal(sample(logits, generator()), wanted)
-
-
-def test_without_a_generator_torchs_own_is_used():
-    torch.manual_seed(5)
-    one = sample(LOGITS.expand(50, 6))
-    torch.manual_seed(5)
-    assert torch.equal(one, sample(LOGITS.expand(50, 6)))
-
-
-@pytest.mark.parametrize("value", [0.5, 1.0, 3.0])
-def test_temperature(value):
-    draws = sample(temperature(LOGITS, value).expand(DRAWS, 6), generator(1))
-    powered = probabilities(LOGITS) ** (1 / value)
-    assert p_value(draws, powered / powered.sum()) > 0.01
-
-
-@pytest.mark.parametrize("k", [1, 2, 4, 6, 50])
-def test_top_k_keeps_the_k_largest_and_their_proportions(k):
-    kept = top_k(LOGITS, k)
-    expected = probabilities(LOGITS)
-    expected[np.argsort(-expected)[k:]] = 0
-    np.testing.assert_allclose(probabilities(kept), expected / expected.sum())
-    draws = sample(kept.expand(DRAWS, 6), generator(2))
-    assert p_value(draws, expected / expected.sum()) > 0.01 or k == 1
-
-
-def test_top_k_acts_on_each_row_and_keeps_ties():
-    logits = torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 2.0]])
-    no = -torch.inf
-    assert top_k(logits, 2).tolist() == [[no, 2.0, 3.0], [3.0, 2.0, 2.0]]
-
-
-def smallest_set(weights: np.ndarray, p: float) -> set[int]:
-    """Independent oracle: add the likeliest tokens one by one until they reach p."""
-    chosen: list[int] = []
-    for token in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):
-        chosen.append(token)
-        if weights[chosen].sum() >= p:
-            break
-    return set(chosen)
-
-
-@pytest.mark.parametrize("p", [1e-9, 0.3, 0.5, 0.72, 0.9, 0.999])
-def test_top_p_keeps_the_smallest_set_that_reaches_p(p):
-    logits = torch.randn(20, 8, dtype=torch.float64, generator=generator(3)) * 2
-    kept = top_p(logits, p)
-    for row, row_kept, weights in zip(logits, kept, probabilities(logits), strict=True):
-        stays = row_kept.isfinite()
-        assert set(stays.nonzero().flatten().tolist()) == smallest_set(weights, p)
-        assert torch.equal(row_kept[stays], row[stays])
-    draws = sample(kept[0].expand(DRAWS, 8), generator(4))
-    expected = probabilities(kept[0])
-    assert p_value(draws, expected) > 0.01 or (expected > 0).sum() == 1
-
-
-def test_top_p_of_exact_halves():
-    """Exactly p is reached: the next token is not needed."""
-    logits = torch.tensor([0.25, 0.5, 0.125, 0.125], dtype=torch.float64).log()
-    assert top_p(logits, 0.5).isfinite().tolist() == [False, True, False, False]
-    assert top_p(logits, 0.75).isfinite().tolist() == [True, True, False, False]
-
-
-def test_top_p_of_one_keeps_everything():
-    logits = torch.randn(4, 5000, generator=generator()) * 8
-    assert torch.equal(top_p(logits, 1.0), logits)
-
-
-def test_filters_leave_their_input_alone_and_take_leading_dimensions():
-    logits = torch.randn(2, 3, 7, generator=generator())
-    before = logits.clone()
-    for kept in (top_k(logits, 2), top_p(logits, 0.6), temperature(logits, 2.0)):
-        assert kept.shape == logits.shape and kept.dtype == logits.dtype
-    assert torch.equal(logits, before)
-
-
-def test_next_token_applies_temperature_then_top_k_then_top_p():
-    expected = probabilities(LOGITS / 2)
-    expected[np.argsort(-expected)[4:]] = 0
-    expected /= expected.sum()
-    stays = smallest_set(expected, 0.7)
-    expected = np.array([x if i in stays else 0 for i, x in enumerate(expected)])
-    draws = next_token(LOGITS.expand(DRAWS, 6), 2.0, 4, 0.7, generator(6))
-    assert p_value(draws, expected / expected.sum()) > 0.01
-    # Another order would keep another set.
-    assert stays != smallest_set(probabilities(LOGITS), 0.7)
-    assert next_token(LOGITS, 0).item() == 1
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: temperature(LOGITS, 0.0), "temperature must be a positive number: got 0.0"),
-        (lambda: temperature(LOGITS, -1), "temperature must be a positive number: got -1"),
-        (lambda: temperature(LOGITS, float("nan")), "temperature must be a positive number: got nan"),
-        (lambda: temperature(LOGITS, float("inf")), "temperature must be a positive number: got inf"),
-        (lambda: top_k(LOGITS, 0), "top_k must keep at least 1 token: got 0"),
-        (lambda: top_p(LOGITS, 0.0), "top_p must be above 0 and at most 1: got 0.0"),
-        (lambda: top_p(LOGITS, 1.1), "top_p must be above 0 and at most 1: got 1.1"),
-    ],
-)
-def test_wrong_settings_are_refused(call, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        call()
+def small(**changes) -> GPT:
+    """A model with weights large enough that every part of it counts."""
+    shape = {"vocab_size": 13, "context_length": 12, "d_model": 12, "n_layers": 2, "n_heads": 3}
+    return GPT(GPTConfig(**{**shape, "init_std": 0.6, **changes}), generator=1)
 
 
 # --- the loop ---
@@ -251,3 +117,103 @@ def test_one_cpu_generator_serves_both_devices():
     expected = generate(model, start, 20, generator=generator(1))
     got = generate(model.cuda(), start.cuda(), 20, generator=generator(1))
     assert got.is_cuda and torch.equal(got.cpu(), expected)
+
+
+# --- with the cache ---
+
+SHAPES = ({}, {"positions": "sinusoidal"}, {"fused": True, "bias": False}, {"tie_weights": False})
+SETTINGS = (
+    {"temperature": 0},
+    {"temperature": 0.8, "top_k": 5},
+    {"min_p": 0.1, "repetition_penalty": 1.3},
+    {"top_p": 0.7},
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("length", [1, 5, 12, 17])
+def test_the_cache_changes_nothing_also_when_the_window_slides(shape, settings, length):
+    model = small(**shape).double()  # so that no draw lies within a rounding of another
+    start = torch.randint(0, 13, (3, length), generator=generator(2))
+    plain = generate(model, start, 20, generator=generator(), **settings)
+    cached = generate(model, start, 20, generator=generator(), use_cache=True, **settings)
+    assert torch.equal(cached, plain)
+
+
+def test_the_cache_asks_for_each_token_once(monkeypatch):
+    model, shown = small(), []
+    lookup = model.token_embedding.forward
+    monkeypatch.setattr(model.token_embedding, "forward", lambda t: (shown.append(t.shape[1]), lookup(t))[1])
+    generate(model, torch.tensor([[1, 2, 3, 4]]), 11, temperature=0, use_cache=True)
+    # Eleven questions: the prompt, eight tokens until the context of twelve is full, then the whole window.
+    assert shown == [4, *[1] * 8, 12, 12]
+
+
+@pytest.mark.parametrize("use_cache", [False, True])
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
+def test_a_padded_batch_is_each_text_alone(use_cache, positions):
+    model = small(positions=positions).double()
+    texts = [[3, 1, 4, 1, 5], [9], [2, 6, 5], [*range(13), 0, 1]]
+    tokens, real, _ = left_pad(texts, filler=0)
+    settings = {"temperature": 0, "repetition_penalty": 1.4}
+    together = generate(model, tokens, 16, real=real, use_cache=use_cache, **settings)
+    for row, text in zip(together, texts, strict=True):
+        alone = generate(model, torch.tensor([text]), 16, **settings)[0]
+        assert torch.equal(row[len(row) - len(alone) :], alone), text
+    assert torch.equal(together[:, : tokens.shape[1]], tokens)
+    # Without saying what is padding, something else comes out.
+    assert not torch.equal(generate(model, tokens, 16, use_cache=use_cache, **settings), together)
+
+
+def test_what_stands_at_padding_does_not_matter():
+    model, texts = small().double(), [[3, 1, 4, 1, 5], [9]]
+    written = []
+    for filler in (0, 12):
+        tokens, real, _ = left_pad(texts, filler)
+        written.append(generate(model, tokens, 9, real=real, temperature=0, use_cache=True)[:, 5:])
+    assert torch.equal(*written)
+
+
+@pytest.mark.parametrize("use_cache", [False, True])
+def test_an_ended_text_repeats_its_end_and_the_others_go_on(use_cache):
+    model = small().double()
+    start = torch.arange(8)[:, None]
+    free = generate(model, start, 10, temperature=0)
+    end = int(free[0, 3])  # where text 0 will stop
+    got = generate(model, start, 10, temperature=0, end_token=end, use_cache=use_cache)
+    for row, wanted in zip(got.tolist(), free.tolist(), strict=True):
+        place = wanted.index(end, 1) if end in wanted[1:] else len(wanted)
+        assert row[: place + 1] == wanted[: place + 1][: len(row)]
+        assert set(row[place:]) <= {end}
+
+
+def test_the_loop_ends_when_all_texts_have():
+    got = generate(Counter(), torch.tensor([[3], [4]]), 9, temperature=0, end_token=6)
+    assert got.tolist() == [[3, 4, 5, 6], [4, 5, 6, 6]]
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.5])
+def test_greedy_text_is_that_of_transformers(penalty):
+    torch.manual_seed(0)
+    shape = {"vocab_size": 31, "n_positions": 24, "n_embd": 12, "n_layer": 2, "n_head": 3}
+    theirs = GPT2LMHeadModel(GPT2Config(**shape, initializer_range=0.5, eos_token_id=None)).eval()
+    ours = from_gpt2(theirs.state_dict(), n_heads=3)
+    tokens, real, _ = left_pad([[5, 6, 7, 8], [9, 10]], filler=0)
+    settings = {"max_new_tokens": 15, "do_sample": False, "repetition_penalty": penalty, "pad_token_id": 0}
+    if penalty != 1:  # theirs penalises the padding as well
+        tokens, real = tokens[:1], real[:1]
+    expected = theirs.generate(tokens, attention_mask=real.long(), **settings)
+    got = generate(ours, tokens, 15, temperature=0, real=real, repetition_penalty=penalty, use_cache=True)
+    assert torch.equal(got, expected)
+
+
+def test_a_forward_of_its_own_is_not_cached():
+    class Mine(GPT):
+        def forward(self, tokens):
+            return -super().forward(tokens)
+
+    model = Mine(GPTConfig(13, context_length=12, d_model=12, n_layers=1, n_heads=3), 0)
+    assert generate(model, torch.tensor([[1]]), 3).shape == (1, 4)
+    with pytest.raises(ValueError, match=r"Mine has a forward of its own\. Generate without the cache"):
+        generate(model, torch.tensor([[1]]), 3, use_cache=True)
