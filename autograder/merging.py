@@ -26,6 +26,7 @@ from typing import Any
 Cell = dict[str, Any]
 
 ALIKE = 0.6  # how similar two texts must be to count as one cell that lost its id
+MARK = "yours"  # in the metadata of a cell that was found to be the learner's alone: nothing is guessed again
 
 
 @dataclass
@@ -92,7 +93,7 @@ def _one(new: Cell, old: Cell | None, mine: Cell | None, notes: list[str]) -> li
 def _dressed(mine: Cell, new: Cell, old: Cell | None) -> Cell:
     """The learner's cell under the course's id, and with what the course says about it now."""
     said = {} if old is None else old.get("metadata", {})
-    own = {key: value for key, value in mine.get("metadata", {}).items() if key not in said}
+    own = {key: value for key, value in mine.get("metadata", {}).items() if key not in {*said, MARK}}
     return copy.deepcopy({**mine, "id": new["id"], "metadata": {**own, **new.get("metadata", {})}})
 
 
@@ -103,6 +104,7 @@ def _kept(cell: Cell, taken: Iterable[str] = ()) -> Cell:
         del cell["id"]
     for key in ("nbgrader", "deletable", "editable"):
         cell.get("metadata", {}).pop(key, None)
+    cell.setdefault("metadata", {})[MARK] = True
     return cell
 
 
@@ -165,11 +167,12 @@ def identify(base: list[Cell], added: list[Cell], mine: list[Cell]) -> list[str 
 
 
 def _by_place(course: list[Cell], mine: list[Cell], found: list[str | None]) -> None:
-    """Fill in what can be told from the text and the neighbours."""
+    """Fill in what can be told from the text and the neighbours, for cells that were not judged before."""
+    open_ = {place for place, cell in enumerate(mine) if not cell.get("metadata", {}).get(MARK)}
     places = {cell["id"]: place for place, cell in enumerate(course)}
     for start, end, first, last in _gaps(course, mine, found, places):
         ours = [p for p in range(first, last) if course[p]["id"] not in found]
-        theirs = [p for p in range(start, end) if found[p] is None]
+        theirs = [p for p in range(start, end) if found[p] is None and p in open_]
         texts = [_text(course[p]) for p in ours], [_text(mine[p]) for p in theirs]
         for block in difflib.SequenceMatcher(None, *texts, autojunk=False).get_matching_blocks():
             for step in range(block.size):
@@ -177,7 +180,7 @@ def _by_place(course: list[Cell], mine: list[Cell], found: list[str | None]) -> 
     for start, end, first, last in _gaps(course, mine, found, places):
         _by_likeness(
             [course[p] for p in range(first, last) if course[p]["id"] not in found],
-            [p for p in range(start, end) if found[p] is None],
+            [p for p in range(start, end) if found[p] is None and p in open_],
             mine,
             found,
         )

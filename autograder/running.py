@@ -292,7 +292,9 @@ def _unchanged(before: Any, after: Any) -> bool:
         return len(before) == len(after) and all(map(_unchanged, before, after))
     if isinstance(before, dict):
         return list(before) == list(after) and all(_unchanged(before[k], after[k]) for k in before)
-    return True
+    if isinstance(before, float) and isinstance(after, float) and before != before:
+        return after != after
+    return before is after or (type(before) is type(after) and bool(before == after))
 
 
 def describe(error: BaseException, answer: Any = None, source_file: str | None = None) -> Failure:

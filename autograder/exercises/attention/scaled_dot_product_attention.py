@@ -223,8 +223,8 @@ EXERCISE = Exercise(
         "The mask must act before softmax, so that the remaining weights still add up to 1. Which score "
         "makes a weight exactly 0? And what does softmax give for a row that holds nothing else?",
         "Compute the scores. Where the mask is False, replace the score by −inf. Apply softmax over the "
-        "keys. Where a whole row was hidden, put zeros in the place of the NaN. Multiply the weights by the "
-        "values.",
+        "keys. Where a whole row was hidden, put zeros in the place of the NaN: `masked_fill` can do that "
+        "as well. Multiply the weights by the values.",
     ),
     misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
