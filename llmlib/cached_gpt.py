@@ -125,9 +125,8 @@ class CachedGPT:
         if self.padding is None:
             return slice(self.length, self.length + new)
         columns = torch.arange(self.length, self.length + new, device=self.padding.device)
-        return (columns - self.padding[:, None]).clamp(
-            min=0
-        )  # padding itself stands at 0, where nobody looks
+        # Padding itself gets place 0; nobody looks there.
+        return (columns - self.padding[:, None]).clamp(min=0)
 
     def _mask(self, new: int) -> Bool[Tensor, "*batch new length"] | None:
         """What the new tokens may see: everything before them that is not padding."""
