@@ -1,0 +1,151 @@
+"""Exercise 8.2: keep the likeliest tokens that together reach p."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from autograder.exercise import Alternative, Case, Check, Exercise
+from autograder.exercises.generation.filters import TOP_P
+from llmlib import sampling
+
+MARGIN = 0.015  # no sum of probabilities comes so near to p that rounding could decide
+
+
+def _sums(logits: torch.Tensor) -> torch.Tensor:
+    return logits.double().softmax(dim=-1).sort(dim=-1, descending=True).values.cumsum(dim=-1)
+
+
+def _rows(g: torch.Generator, *shape: int) -> torch.Tensor:
+    """Logits of different, clearly separated sizes, each row in an order of its own."""
+    places = torch.rand(shape, generator=g).argsort(dim=-1)
+    shift = 4 * torch.rand((*shape[:-1], 1), generator=g) - 2
+    return 0.45 * places + 0.2 * torch.rand(shape, generator=g) + shift
+
+
+def _case(g: torch.Generator, *shape: int, ordered: bool = False) -> Case:
+    while True:
+        logits = _rows(g, *shape)
+        p = round(0.4 + 0.55 * float(torch.rand((), generator=g)), 3)
+        sums = _sums(logits)
+        if ((sums - p).abs() > MARGIN).all() and (sums[..., 0] < p).all():
+            return Case(
+                {"logits": logits.sort(dim=-1, descending=True).values if ordered else logits, "p": p}
+            )
+
+
+def _ordered(g: torch.Generator) -> Iterator[Case]:
+    for size in (4, 5, 6, 7):
+        yield _case(g, size, ordered=True)
+
+
+def _unordered(g: torch.Generator) -> Iterator[Case]:
+    for size in (3, 5, 6, 7):
+        yield _case(g, size)
+
+
+def _batches(g: torch.Generator) -> Iterator[Case]:
+    yield _case(g, 3, 5)
+    yield _case(g, 2, 3, 4)
+    yield _case(g, 4, 6)
+
+
+def _one_is_enough(g: torch.Generator) -> Iterator[Case]:
+    yield Case({"logits": _rows(g, 5), "p": 0.05})
+    yield Case({"logits": _rows(g, 2, 4), "p": 0.01})
+
+
+def _everything(g: torch.Generator) -> Iterator[Case]:
+    yield Case({"logits": _rows(g, 2, 5), "p": 1.0})
+    yield Case({"logits": 40 * _rows(g, 6), "p": 1.0})
+
+
+# --- Right answers in another form
+
+
+def _by_a_loop(logits, p):
+    rows = logits.reshape(-1, logits.shape[-1])
+    result = torch.full_like(rows, -torch.inf)
+    for row, written in zip(rows, result, strict=True):
+        reached = 0.0
+        for token in row.argsort(descending=True):
+            if p < 1 and reached >= p:
+                break
+            written[token] = row[token]
+            reached += float(row.softmax(dim=-1)[token])
+    return result.reshape(logits.shape)
+
+
+def _from_the_tail(logits, p):
+    """The least likely first: what together has at most 1 - p goes."""
+    if p == 1:
+        return logits.clone()
+    ordered, order = logits.sort(dim=-1)
+    drop = ordered.softmax(dim=-1).cumsum(dim=-1) <= 1 - p
+    drop[..., -1] = False
+    return logits.masked_fill(torch.zeros_like(drop).scatter(-1, order, drop), float("-inf"))
+
+
+def _by_a_limit(logits, p):
+    """The smallest logit that stays is a limit for all."""
+    if p == 1:
+        return logits
+    shares = logits.softmax(dim=-1).sort(dim=-1, descending=True).values
+    count = ((shares.cumsum(dim=-1) - shares) < p).sum(dim=-1, keepdim=True)
+    limit = logits.sort(dim=-1, descending=True).values.gather(-1, count - 1)
+    return torch.where(logits >= limit, logits, torch.tensor(-torch.inf, dtype=logits.dtype))
+
+
+def _everybody_with_everybody(logits, p):
+    """What is likelier than a token, added up by a table of comparisons."""
+    shares = logits.softmax(dim=-1)
+    likelier = logits[..., None, :] > logits[..., :, None]
+    reached = (likelier * shares[..., None, :]).sum(dim=-1)
+    return logits.masked_fill((reached >= p) & (p < 1), -torch.inf)
+
+
+def _way_back_by_argsort(logits, p):
+    if p >= 1:
+        return logits
+    order = logits.argsort(dim=-1, descending=True)
+    shares = torch.softmax(logits, -1).gather(-1, order)
+    keep = torch.roll(shares.cumsum(-1), 1, dims=-1) < p
+    keep[..., 0] = True
+    return logits.masked_fill(~keep.gather(-1, order.argsort(dim=-1)), -torch.inf)
+
+
+ALTERNATIVES = (
+    Alternative("token by token", _by_a_loop),
+    Alternative("from the least likely on", _from_the_tail),
+    Alternative("a limit for the logits", _by_a_limit),
+    Alternative("a table of comparisons", _everybody_with_everybody),
+    Alternative("the way back by a second argsort", _way_back_by_argsort),
+)
+
+EXERCISE = Exercise(
+    name="sampling.top_p",
+    number="8.2",
+    title="Top-p",
+    minutes=15,
+    difficulty=2,
+    reference=sampling.top_p,
+    checks=(
+        Check("keeps the likeliest tokens until they reach p", 2, _ordered),
+        Check("leaves every token in its place", 1, _unordered),
+        Check("treats every row on its own", 1, _batches),
+        Check("keeps the likeliest token however small p is", 1, _one_is_enough),
+        Check("rules out nothing when p is 1", 1, _everything),
+    ),
+    hints=(
+        "Write down the worked example as a table: the tokens from the likeliest on, their probabilities, "
+        "and the sum *before* each token. Which sums are below p?",
+        "`logits.sort(dim=-1, descending=True)` gives the sorted logits and their order. `cumsum` adds up "
+        "from the left; take the token's own probability off again.",
+        "`torch.empty_like(logits).scatter(-1, order, sorted_ones)` writes each sorted number at the place "
+        "that `order` names: the way back.",
+    ),
+    misconceptions=TOP_P,
+    alternatives=ALTERNATIVES,
+    equivalents={},
+)
