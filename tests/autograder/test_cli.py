@@ -58,7 +58,7 @@ def test_right_answer(run):
     assert verdict["status"] == "passed" and verdict["points"] == verdict["max_points"] == find("3.3").points
     assert set(verdict) >= FIELDS
     assert all(set(c) == {"name", "passed", "message"} for c in verdict["checks"])
-    assert verdict["isolation"] == "process" and verdict["misconception"] is None and verdict["hint"] is None
+    assert verdict["isolation"] in LEVELS and verdict["misconception"] is None and verdict["hint"] is None
 
 
 def test_by_dotted_name_and_with_a_seed(run):
