@@ -2,8 +2,8 @@
 
 Three levels. `sandbox`: bubblewrap gives the warm parent a file system of its own that holds the
 interpreter and nothing of the course but a few modules, without a network; each answer gets namespaces and an
-empty folder of its own besides. `kernel`: no bubblewrap, but the kernel keeps the answer from the files and the network.
-`limits`: only the limits of POSIX; the files of the course and of the class can be read.
+empty folder of its own besides. `kernel`: no bubblewrap, but the kernel keeps the answer from the files and
+the network. `limits`: only the limits of POSIX; the files of the course and of the class can be read.
 
 Whether a means works is not guessed: a first fork locks itself in and reports.
 """

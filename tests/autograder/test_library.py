@@ -53,8 +53,10 @@ def test_cutting_follows_names_through_modules():
     texts = {
         "llmlib": "",
         "llmlib.a": "def f():\n    return 1\n\n\ndef g():\n    return 2\n",
-        "llmlib.b": "from llmlib.a import f as one, g\n\nX = one()\n\n\ndef h():\n    return X\n\n\ndef k():\n    return g()\n",
-        "llmlib.c": "from llmlib import a\nimport llmlib.b\n\n\ndef m():\n    return a.f()\n\n\ndef n():\n    return a.g()\n",
+        "llmlib.b": "from llmlib.a import f as one, g\n\nX = one()\n\n\n"
+        "def h():\n    return X\n\n\ndef k():\n    return g()\n",
+        "llmlib.c": "from llmlib import a\nimport llmlib.b\n\n\n"
+        "def m():\n    return a.f()\n\n\ndef n():\n    return a.g()\n",
         "llmlib.d": "def late():\n    from llmlib.b import h\n    return h()\n",
     }
     cut = library.cut(texts, {"llmlib.a.f"})
