@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from autograder.outcome import Failure, Refused
+
 
 class TextFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports modules from texts instead of files; of their package, nothing else."""
@@ -33,10 +35,7 @@ class TextFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if name.split(".")[0] not in self.packages:
             return None
         if name not in self.texts:
-            raise ModuleNotFoundError(
-                f"{name} is not there while this exercise is graded: it holds the answer, or comes later",
-                name=name,
-            )
+            raise _refusal(name)
         spec = importlib.util.spec_from_loader(name, self, origin=_file(name), is_package="." not in name)
         assert spec is not None
         spec.has_location = True  # so that `inspect` finds the text, which `linecache` holds
@@ -45,6 +44,23 @@ class TextFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
         exec(compile(self.texts[name], _file(name), "exec"), module.__dict__)
+
+        def missing(wanted: str) -> Any:
+            if wanted.startswith("__"):
+                raise AttributeError(wanted)
+            raise _refusal(f"{name}.{wanted}")
+
+        module.__dict__.setdefault("__getattr__", missing)
+
+
+def _refusal(name: str) -> Refused:
+    return Refused(
+        Failure(
+            "reference",
+            f"`{name}` is not there while this exercise is checked: it is the course's own solution, or is "
+            "built on it, or comes later; the exercise is to write it yourself",
+        )
+    )
 
 
 def _file(name: str) -> str:

@@ -12,6 +12,7 @@ parent says: the exit code of each fork.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import linecache
@@ -29,7 +30,7 @@ import torch
 from autograder import confine, wire
 from autograder.calling import wrong_signature
 from autograder.exercise import Case
-from autograder.outcome import Failure, Outcome
+from autograder.outcome import Failure, Outcome, Refused
 from autograder.running import LocalRunner, describe
 from autograder.texts import TextFinder, stand_in
 
@@ -171,18 +172,21 @@ def _define(job: dict[str, Any]) -> tuple[Any, Failure | None]:
     namespace: dict[str, Any] = {"__name__": "__answer__"}
     _import(job["imports"], namespace)
     for earlier in job["earlier"]:
-        with contextlib.suppress(ImportError, AttributeError):
+        with contextlib.suppress(Refused):
             namespace[earlier.split(":")[1]] = _load(earlier)
     for prelude in job["prelude"]:
-        # The learner's own helper cells; one that fails takes only itself away.
-        with contextlib.suppress(BaseException):
-            exec(prelude, namespace)
+        # The learner's own helper cells; a statement that fails takes only itself away.
+        for statement in ast.parse(prelude).body:
+            with contextlib.suppress(BaseException):
+                exec(ast.unparse(statement), namespace)
     before = dict(namespace)
     namespace.pop(name, None)
     source = job["source"]
     linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(keepends=True), ANSWER_FILE)
     try:
         exec(compile(source, ANSWER_FILE, "exec"), namespace)
+    except Refused as refused:
+        return None, refused.failure
     except BaseException as error:
         failure = describe(error, source_file=ANSWER_FILE)
         if isinstance(error, SyntaxError):
@@ -201,12 +205,9 @@ def _define(job: dict[str, Any]) -> tuple[Any, Failure | None]:
 
 def _import(text: str, namespace: dict[str, Any]) -> None:
     """The chapter's imports, a statement at a time: what was cut from the library is not there to import."""
-    for statement in text.splitlines():
-        try:
-            exec(statement, namespace)
-        except ImportError as error:
-            if not str(error.name or "").startswith("llmlib"):
-                raise
+    for statement in ast.parse(text).body:
+        with contextlib.suppress(Refused):
+            exec(ast.unparse(statement), namespace)
 
 
 def _load(path: str) -> Any:
