@@ -117,6 +117,10 @@ def _tanh_without_cube(x, approximate="none"):
     return x * _phi(x) if approximate == "none" else _tanh_form(x, cubic=0.0)
 
 
+def _tanh_lost_a_zero(x, approximate="none"):
+    return x * _phi(x) if approximate == "none" else _tanh_form(x, cubic=0.44715)
+
+
 def _tanh_with_square(x, approximate="none"):
     return x * _phi(x) if approximate == "none" else _tanh_form(x, power=2)
 
@@ -225,6 +229,12 @@ MISCONCEPTIONS = (
         "the tanh form lacks its term with 0.044715",
         "Two terms stand inside the bracket.",
         _tanh_without_cube,
+    ),
+    Misconception(
+        "tanh-lost-a-zero",
+        "the number before the cube is ten times too large",
+        "Count the zeros behind the point.",
+        _tanh_lost_a_zero,
     ),
     Misconception(
         "tanh-with-square",

@@ -90,6 +90,7 @@ def _everything(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, normal(g, 4, 3), fused=True, bias=False)
     yield _case(g, transposed(g, 2, 4, 3))
     yield _case(g, 3 * normal(g, 3, 4), approximate="tanh")
+    yield _case(g, 3 * normal(g, 3, 4), approximate="tanh", fused=True)
     yield _case(g, normal(g, 3, 4, dtype=torch.float64), gradient=True)
 
 
@@ -141,6 +142,12 @@ class _GeluFirst(FeedForward):
 class _TanhForm(FeedForward):
     def forward(self, x):
         return self.output(F.gelu(self.hidden(x), approximate="tanh"))
+
+
+class _FusedAlwaysExact(FeedForward):
+    def forward(self, x):
+        hidden = self.hidden(x)
+        return self.output(F.gelu(hidden) if self.fused else _gelu(self, hidden))
 
 
 class _SkipKeptInside(FeedForward):
@@ -232,6 +239,12 @@ MISCONCEPTIONS = (
         "the bend is the tanh approximation of GELU",
         "This layer asks for the exact form. The difference is small and real.",
         _TanhForm,
+    ),
+    Misconception(
+        "fused-always-exact",
+        "with `fused` the bend is always the exact form",
+        "PyTorch's GELU has two forms as well. Hand `approximate` on to both.",
+        _FusedAlwaysExact,
     ),
     Misconception(
         "skip-kept-inside",

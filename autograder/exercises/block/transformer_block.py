@@ -188,6 +188,15 @@ class _NormedTwice(_Parts):
         return self.feedforward_norm(x + self.feedforward(self.feedforward_norm(x)))
 
 
+class _OutputsNormed(_Parts):
+    def pre(self, x, mask, is_causal):
+        x = x + self.attention_norm(self.attend(x, mask, is_causal))
+        return x + self.feedforward_norm(self.feedforward(x))
+
+    def post(self, x, mask, is_causal):
+        return self.pre(x, mask, is_causal)
+
+
 class _PostNormInsideTheSum(_Parts):
     def post(self, x, mask, is_causal):
         x = x + self.attention_norm(self.attend(x, mask, is_causal))
@@ -317,6 +326,12 @@ MISCONCEPTIONS = (
         "the norms come before the parts and after the sums as well",
         "One of the two places, not both.",
         _NormedTwice,
+    ),
+    Misconception(
+        "outputs-normed",
+        "the norms stand on the parts' outputs, neither before the parts nor after the sums",
+        "Look at the arrows into and out of each norm in the two diagrams.",
+        _OutputsNormed,
     ),
     Misconception(
         "post-norm-inside-the-sum",
