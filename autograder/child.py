@@ -1,16 +1,13 @@
 """The trusted side of a check: sends an answer and its inputs to a worker process, reads plain values back.
 
-The checks and the expected values stay here. A hang, a crash or an exit in the answer costs this one
-exercise: the worker is killed, and the next exercise gets a fresh one.
+The checks, the seed and the expected values stay here. A hang, a crash or an exit in the answer costs this
+one exercise: its fork is killed, and the next answer gets a fresh one.
 """
 
 from __future__ import annotations
 
-import os
-import select
 import signal
-import subprocess
-import sys
+import socket
 import time
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -19,27 +16,39 @@ from typing import Any
 from autograder import exercises, wire
 from autograder.exercise import Case, Exercise
 from autograder.grading import broken, grade_function, grade_value, own_randomness, ungraded
+from autograder.library import cut_for, signature_of
 from autograder.outcome import Failure, Outcome
 from autograder.report import Report
+from autograder.sandbox import Confined, Isolation, Limits, has_bubblewrap, isolation_of
+from autograder.worker import STATUS
 
 START_SECONDS = 120.0  # a cold disk, a busy machine: importing torch is not the answer's time
-ISOLATION = "process"
+LOCK_SECONDS = 30.0  # forking and locking in
+DYING_SECONDS = 10.0
 
 
 class AnswerProcess:
-    """A worker that grades any number of answers, one after the other. Use it in a `with` block."""
+    """A worker that grades any number of answers, one after the other. Use it in a `with` block.
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._deadline = 0.0
+    bubblewrap: False to do without it, as on a machine that has none.
+    """
+
+    def __init__(self, *, device: str = "cpu", limits: Limits | None = None, bubblewrap: bool = True) -> None:
+        self.device = device
+        self.limits = limits or Limits()
+        self.isolation: Isolation | None = None
+        self._bubblewrap = bubblewrap and has_bubblewrap()
+        self._worker: Confined | None = None
+        self._line: wire.Line | None = None
         self._seconds = 0.0
+        self._killed = False
 
     def __enter__(self) -> AnswerProcess:
         self._start()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._kill()
+        self._end_worker()
 
     def grade(
         self,
@@ -48,158 +57,190 @@ class AnswerProcess:
         *,
         prelude: tuple[str, ...] = (),
         seed: int = 0,
-        device: str = "cpu",
         timeout: float | None = None,
     ) -> Report:
         """The verdict on an answer given as Python text. `prelude`: the learner's own helper cells."""
         started = time.perf_counter()
-        about = {"device": device, "isolation": ISOLATION}
-        awaits_calls = False
+        about: dict[str, Any] = {"device": self.device}
         try:
-            if self._process is None:
-                self._start()
+            self._start()
+            about["isolation"] = self.isolation.level  # type: ignore[union-attr]
             self._seconds = timeout or exercise.timeout
-            self._deadline = time.monotonic() + self._seconds
-            opening = self._ask(_job(exercise, source, prelude, seed, device))
-            failure, value = _opening(opening) if not isinstance(opening, Failure) else (opening, None)
+            failure, value = self._open(_job(exercise, source, prelude, seed, self.device))
             with own_randomness(seed):
                 if failure is not None:
                     report = ungraded(exercise, failure, seed=seed, **about)
                 elif exercise.takes_value:
                     report = grade_value(exercise, value, seed=seed, **about)
                 else:
-                    awaits_calls = True
                     report = grade_function(exercise, self._call, seed=seed, **about)
         except Exception as error:  # the answer's faults are Failures; this one is ours
-            self._kill()
+            self._end_worker()
             report = broken(exercise, error, seed=seed, **about)
-        self._finish(awaits_calls)
+        self._close()
         return replace(report, duration=time.perf_counter() - started)
 
+    def _open(self, job: dict[str, Any]) -> tuple[Failure | None, Any]:
+        """Hand the answer to a fork of its own: a failure, or the value of a value exercise."""
+        self._fork(job)
+        assert self._line is not None
+        self._line.deadline = time.monotonic() + self._seconds
+        opening = self._receive()
+        if isinstance(opening, Failure):
+            return opening, None
+        if not isinstance(opening, dict):
+            raise wire.WireError("no opening")
+        return wire.failure_from_plain(opening.get("failure")), opening.get("value")
+
+    def _fork(self, job: dict[str, Any]) -> Isolation:
+        """A fork that has the job and has locked itself in, as it says before the answer begins."""
+        assert self._worker is not None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._worker.control, [b"J"], [theirs.fileno()])
+        self._line = wire.Line(ours)
+        self._killed = False
+        self._line.deadline = time.monotonic() + LOCK_SECONDS
+        rules = self._worker.rules(seconds=self._seconds or 10, limits=self.limits, device=self.device)
+        wire.write(self._line, {**job, "rules": rules})
+        locked = wire.read(self._line)
+        if "means" not in locked:
+            raise RuntimeError(f"the answer's process did not lock itself in: {locked}")
+        isolation = isolation_of(locked["means"], bubblewrap=self._worker.bubblewrap)
+        if self.isolation is not None and isolation != self.isolation:
+            raise RuntimeError(f"the isolation is {isolation} and was {self.isolation}")
+        return isolation
+
     def _call(self, case: Case) -> Outcome:
-        reply = self._ask({field.name: getattr(case, field.name) for field in fields(case)})
+        if self._line is None:
+            return Outcome(failure=Failure("died", "the answer's process has ended"))
+        try:
+            wire.write(self._line, {field.name: getattr(case, field.name) for field in fields(case)})
+        except (OSError, TimeoutError) as error:
+            failure = self._timed_out() if isinstance(error, TimeoutError) else self._died()
+            return Outcome(failure=failure)
+        reply = self._receive()
         if isinstance(reply, Failure):
             return Outcome(failure=reply)
         try:
             return wire.outcome_from_plain(reply)
         except wire.WireError as error:
-            self._kill()
-            return Outcome(
-                failure=Failure("died", f"the answer's process sent something unreadable: {error}")
-            )
+            return Outcome(failure=self._unreadable(error))
 
-    def _ask(self, message: Any) -> Any:
-        """Send and receive. A Failure instead of a reply where the worker hangs or is gone."""
-        if self._process is None:
-            return Failure("died", "the answer's process has ended")
+    def _receive(self) -> Any:
+        """A reply, or a Failure where the answer hangs, is gone, or sends what is no reply."""
+        assert self._line is not None
         try:
-            wire.write(self._process.stdin, message)  # type: ignore[arg-type]
-            reply = wire.read(_Timed(self._process.stdout.fileno(), self._deadline))  # type: ignore[union-attr, arg-type]
+            reply = wire.read(self._line)
         except TimeoutError:
-            self._kill()
-            return Failure("timeout", f"no answer after {self._seconds:g} seconds: is there an endless loop?")
-        except (EOFError, BrokenPipeError):
-            self._kill()
-            return Failure("died", "the answer ended the process that ran it")
+            return self._timed_out()
+        except (EOFError, OSError):
+            return self._died()
         except wire.WireError as error:
-            self._kill()
-            return Failure("died", f"the answer's process sent something unreadable: {error}")
+            return self._unreadable(error)
         if isinstance(reply, dict) and "fault" in reply:
-            raise RuntimeError(f"in the worker: {reply['fault']}")
-        if isinstance(reply, dict) and "ended" in reply:
-            self._kill()
-            return Failure("died", _death(reply["ended"]))
+            raise RuntimeError(f"in the answer's process: {reply['fault']}")
         return reply
 
-    def _finish(self, awaits_calls: bool) -> None:
-        """Let the fork end, so that the worker is free for the next answer; if it will not, kill both."""
-        if self._process is None:
-            return
+    def _timed_out(self) -> Failure:
+        self._close(kill=True)
+        return Failure("timeout", f"no answer after {self._seconds:g} seconds: is there an endless loop?")
+
+    def _unreadable(self, error: Exception) -> Failure:
+        self._close(kill=True)
+        return Failure("died", f"the answer's process sent something unreadable: {error}")
+
+    def _died(self) -> Failure:
+        status = self._close()
+        return Failure("died", _death(status, self.limits))
+
+    def _close(self, kill: bool = False) -> int | None:
+        """End the fork at hand, if there is one. Its exit code; None where the whole worker had to go."""
+        line, self._line = self._line, None
+        if line is None or self._worker is None:
+            return None
+        control = self._worker.control
         try:
-            if awaits_calls:
-                wire.write(self._process.stdin, None)  # type: ignore[arg-type]
-            farewell = wire.read(_Timed(self._process.stdout.fileno(), time.monotonic() + 5))  # type: ignore
-            clean = isinstance(farewell, dict) and farewell.get("ended") == 0
-        except (OSError, EOFError, wire.WireError):
-            clean = False
-        if not clean:
-            self._kill()
+            if kill:
+                control.sendall(b"K")
+            else:
+                with suppress(OSError, TimeoutError):
+                    line.deadline = time.monotonic() + 1
+                    wire.write(line, None)
+            line.close()
+            return self._status(1.0 if not kill else DYING_SECONDS)
+        except TimeoutError:  # it was asked to end and goes on
+            try:
+                control.sendall(b"K")
+                return self._status(DYING_SECONDS)
+            except (OSError, TimeoutError):
+                self._end_worker()
+        except OSError:
+            self._end_worker()
+        return None
+
+    def _status(self, seconds: float) -> int:
+        assert self._worker is not None
+        self._worker.control.settimeout(seconds)
+        data = self._worker.control.recv(STATUS.size)
+        if len(data) != STATUS.size:
+            raise OSError("the worker has ended")
+        return STATUS.unpack(data)[0]
 
     def _start(self) -> None:
-        environment = {**os.environ, "AUTOGRADER_PROGRESS": "off"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "autograder.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
-        ready = wire.read(_Timed(self._process.stdout.fileno(), time.monotonic() + START_SECONDS))  # type: ignore
-        if ready != "ready":
-            raise RuntimeError("the worker did not start")
-
-    def _kill(self) -> None:
-        if self._process is None:
+        if self._worker is not None:
             return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        for stream in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
-        self._process.wait()
-        self._process = None
+        self._worker = Confined(bubblewrap=self._bubblewrap, device=self.device)
+        self._worker.control.settimeout(START_SECONDS)
+        if self._worker.control.recv(1) != b"R":
+            self._end_worker()
+            raise RuntimeError("the worker did not start")
+        self.isolation = self.isolation or self._fork({})
+        self._close()
 
-
-class _Timed:
-    """Reads from a pipe until a deadline.
-
-    Raises:
-        TimeoutError: the deadline passed first.
-    """
-
-    def __init__(self, descriptor: int, deadline: float):
-        self.descriptor, self.deadline = descriptor, deadline
-
-    def read(self, count: int) -> bytes:
-        left = self.deadline - time.monotonic()
-        if left <= 0 or not select.select([self.descriptor], [], [], left)[0]:
-            raise TimeoutError
-        return os.read(self.descriptor, min(count, 1 << 20))
+    def _end_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+        self._worker = self._line = None
 
 
 def _job(exercise: Exercise, source: str, prelude: tuple[str, ...], seed: int, device: str) -> dict[str, Any]:
     chapter = exercises.find_chapter(exercise.chapter)
-    earlier = [_path(e) for e in exercises.earlier(exercise) if e.reference is not None]
+    # A bug hunt's repaired function stands with its exercise, where no answer may look.
+    earlier = [p for e in exercises.earlier(exercise) if (p := _path(e)).startswith("llmlib.")]
     return {
         "source": source,
         "prelude": list(prelude),
         "answer_name": exercise.answer_name,
-        "reference": _path(exercise) if exercise.reference is not None else None,
+        "reference": signature_of(exercise.reference) if exercise.reference is not None else None,
+        "library": cut_for(exercise),
         "takes_value": exercise.takes_value,
         "imports": chapter.imports,
         "earlier": earlier,
-        "forbidden": list(exercise.forbidden),
-        "seed": seed,
+        "forbidden": [name for name in exercise.forbidden if not name.startswith("llmlib.")],
+        "seed": _unlike(seed),
         "device": device,
     }
 
 
+def _unlike(seed: int) -> int:
+    """The answer's own random numbers: repeatable, and not those that the checks draw from."""
+    return (seed * 2654435761 + 97) % 2**63
+
+
 def _path(exercise: Exercise) -> str:
     reference = exercise.reference
-    assert reference is not None
-    return f"{reference.__module__}:{reference.__qualname__}"
+    return f"{reference.__module__}:{reference.__qualname__}" if reference is not None else ""
 
 
-def _opening(reply: Any) -> tuple[Failure | None, Any]:
-    """What the worker says once the answer is defined: a failure, or the value of a value exercise."""
-    if not isinstance(reply, dict):
-        raise wire.WireError("no opening")
-    return wire.failure_from_plain(reply.get("failure")), reply.get("value")
-
-
-def _death(status: Any) -> str:
-    if isinstance(status, int) and status < 0:
+def _death(status: int | None, limits: Limits) -> str:
+    if status is None:
+        return "the answer ended the process that ran it"
+    if status == -signal.SIGXCPU:
+        return "the answer used up its time on the processor: is there an endless loop?"
+    if status == -signal.SIGKILL:
+        return "the answer's process was killed, most likely for taking too much memory or time"
+    if status < 0:
         name = signal.Signals(-status).name if -status in signal.valid_signals() else f"signal {-status}"
         return f"the answer's process was killed by {name}"
     return f"the answer ended its own process (exit code {status}) instead of returning"

@@ -17,7 +17,7 @@ from autograder import assembling, panel
 from autograder import exercises as catalogue
 from autograder import progress as log
 from autograder.answers import Answer, NotebookError, find_answer, read_cells
-from autograder.child import ISOLATION, AnswerProcess
+from autograder.child import AnswerProcess
 from autograder.exercise import Exercise
 from autograder.grading import ungraded
 from autograder.merging import grade_id
@@ -46,7 +46,7 @@ def check(options: argparse.Namespace) -> int:
     if options.file is None:
         raise UsageError(f"say where the answer is: autograder check {options.what} --file ANSWER.py")
     source = _read_answer(options.file)
-    with AnswerProcess() as process:
+    with AnswerProcess(device=options.device) as process:
         report = _grade(process, exercise, source, (), options)
     _print_reports([report], options.json, single=True)
     return _exit_code([report])
@@ -62,14 +62,16 @@ def _check_notebook(path: Path, options: argparse.Namespace) -> int:
     if not chapters:
         raise UsageError(f"{path} holds no answer to any exercise of the course")
     reports = []
-    with AnswerProcess() as process:
+    with AnswerProcess(device=options.device) as process:
         for exercise in catalogue.all_exercises():
             if exercise.chapter not in chapters:
                 continue
             answer = found[exercise.name]
             if answer is None:
                 missing = Failure("not attempted", "its answer cell is not in the notebook")
-                reports.append(ungraded(exercise, missing, seed=options.seed, isolation=ISOLATION))
+                reports.append(
+                    ungraded(exercise, missing, seed=options.seed, isolation=process.isolation.level)
+                )
             else:
                 reports.append(_grade(process, exercise, answer.source, answer.helpers, options))
     _print_reports(reports, options.json, single=False)
@@ -83,9 +85,7 @@ def _grade(
     helpers: tuple[str, ...],
     options: argparse.Namespace,
 ) -> Report:
-    return process.grade(
-        exercise, source, prelude=helpers, seed=options.seed, device=options.device, timeout=options.timeout
-    )
+    return process.grade(exercise, source, prelude=helpers, seed=options.seed, timeout=options.timeout)
 
 
 def _chapters_of(cells: list[dict[str, Any]], found: dict[str, Answer | None]) -> set[int]:

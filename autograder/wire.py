@@ -11,10 +11,12 @@ from __future__ import annotations
 import base64
 import json
 import math
+import socket
 import struct
+import time
 from dataclasses import asdict, fields, is_dataclass
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +41,37 @@ class WireError(ValueError):
     """A value that cannot be carried, or bytes that are not a frame."""
 
 
-def write(stream: BinaryIO, message: Any) -> None:
+class Line:
+    """One end of a connection, read and written until a deadline (by the monotonic clock), or for ever.
+
+    Raises:
+        TimeoutError: the deadline passed first.
+    """
+
+    def __init__(self, connection: socket.socket):
+        self.connection = connection
+        self.deadline: float | None = None
+
+    def read(self, count: int) -> bytes:
+        self._set_time()
+        return self.connection.recv(min(count, 1 << 20))
+
+    def write(self, data: bytes) -> int:
+        self._set_time()
+        self.connection.sendall(data)
+        return len(data)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _set_time(self) -> None:
+        left = None if self.deadline is None else self.deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        self.connection.settimeout(left)
+
+
+def write(stream: Line, message: Any) -> None:
     """Send one value.
 
     Raises:
@@ -51,10 +83,9 @@ def write(stream: BinaryIO, message: Any) -> None:
     if len(text) + len(body) > MOST_BYTES:
         raise WireError(f"the value is larger than {MOST_BYTES >> 20} MB")
     stream.write(_HEADER.pack(len(text), len(body)) + text + body)
-    stream.flush()
 
 
-def read(stream: BinaryIO) -> Any:
+def read(stream: Line) -> Any:
     """Receive one value.
 
     Raises:
@@ -74,7 +105,7 @@ def read(stream: BinaryIO) -> Any:
         raise WireError(f"a frame that cannot be read: {error}") from None
 
 
-def _exactly(stream: BinaryIO, count: int) -> bytes:
+def _exactly(stream: Line, count: int) -> bytes:
     data = bytearray()
     while len(data) < count:
         part = stream.read(count - len(data))

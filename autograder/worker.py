@@ -1,70 +1,159 @@
 """The untrusted side: runs one answer after another, each in a fork of its own, and sends plain values back.
 
-Started as `python -m autograder.worker` by `autograder.child`. It imports torch and does nothing with it: a
-process that has run one parallel operation passes a broken thread pool on to its forks. For each answer it
-forks; the fork defines the answer and answers calls until it is told to end. When a fork dies, the parent
-says so and waits for the next answer.
+Started by `autograder.sandbox`. The parent imports torch and does nothing with it: a process that has run one
+parallel operation passes a broken thread pool on to its forks. It holds no check, no seed and no expected
+value. For each answer it is handed a connection of the answer's own and forks; the fork locks itself in,
+defines the answer, and answers calls until it is told to end. So whatever an answer leaves behind, on its
+connection, in its folder or running, is gone when the next one begins.
+
+What the trusted side says to the parent: `J` with a connection, or `K` to kill the answer at hand. What the
+parent says: the exit code of each fork.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import linecache
 import os
+import select
+import signal
+import socket
+import struct
+import sys
 from difflib import get_close_matches
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
-from autograder import wire
+from autograder import confine, wire
 from autograder.calling import wrong_signature
 from autograder.exercise import Case
-from autograder.outcome import Failure, Outcome
+from autograder.outcome import Failure, Outcome, Refused
 from autograder.running import LocalRunner, describe
+from autograder.texts import TextFinder, stand_in
 
 ANSWER_FILE = "<answer>"
+STATUS = struct.Struct("<i")
+# Imported once, before the forks; what an answer imports besides costs it its own time.
+WARM = (
+    *("einops", "jaxtyping", "numpy", "matplotlib.figure", "matplotlib.backends.backend_svg", "tqdm.auto"),
+    "torch.fx.experimental.symbolic_shapes",  # a backward pass under watch asks for it: half a second
+)
 
 
 def main() -> None:
-    # The protocol keeps the two pipes; whatever an answer prints goes nowhere.
-    incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # The control line keeps the first descriptor; whatever an answer prints goes nowhere.
+    control = socket.socket(fileno=os.dup(0))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    importlib.import_module("llmlib.attention")
-    wire.write(outgoing, "ready")
+    for name in WARM:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    confine.hide()
+    control.sendall(b"R")
     while True:
-        try:
-            job = wire.read(incoming)
-        except EOFError:
+        message, connections, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
             return
+        if message != b"J":
+            continue  # a request to kill that came too late
+        connection = connections[0]
         pid = os.fork()
         if pid == 0:
-            try:
-                _serve(job, incoming, outgoing)
-            except (EOFError, BrokenPipeError):
-                pass  # the trusted side has gone; nobody is left to tell
-            except Exception as error:
-                # The answer's own exceptions are outcomes; this one is ours, and no learner's zero.
-                wire.write(outgoing, {"fault": f"{type(error).__name__}: {error}"})
+            control.close()
+            os.setsid()
+            _answer(wire.Line(socket.socket(fileno=connection)))
             os._exit(0)
-        _, status = os.waitpid(pid, 0)
-        wire.write(outgoing, {"ended": os.waitstatus_to_exitcode(status)})
+        os.close(connection)
+        control.sendall(STATUS.pack(_wait(pid, control)))
 
 
-def _serve(job: dict[str, Any], incoming: BinaryIO, outgoing: BinaryIO) -> None:
+def _wait(pid: int, control: socket.socket) -> int:
+    """The exit code of the fork, negative for a signal. Kills it when asked to, or left alone."""
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)  # what it left running, where there are no namespaces
+            return os.waitstatus_to_exitcode(status)
+        if _asked_to_kill(pid, control):
+            for kill in (os.killpg, os.kill):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(pid, signal.SIGKILL)
+
+
+def _asked_to_kill(pid: int, control: socket.socket) -> bool:
+    """Wait for the fork's end or a message, whichever comes first."""
+    if hasattr(os, "pidfd_open"):
+        watched = os.pidfd_open(pid)
+        ready = select.select([watched, control], [], [])[0]
+        os.close(watched)
+    else:
+        ready = select.select([control], [], [], 0.005)[0]
+    if control not in ready:
+        return False
+    if not control.recv(1):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        os._exit(0)  # the trusted side has gone
+    return True
+
+
+def _answer(line: wire.Line) -> None:
+    try:
+        job = wire.read(line)
+        wire.write(line, {"means": _lock_in(job["rules"])})
+        if "source" in job:
+            _serve(job, line)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the trusted side has gone; nobody is left to tell
+    except Exception as error:
+        # The answer's own exceptions are outcomes; this one is ours, and no learner's zero.
+        with contextlib.suppress(OSError):
+            wire.write(line, {"fault": f"{type(error).__name__}: {error}"})
+
+
+def _lock_in(rules: dict[str, Any]) -> list[str]:
+    """Lock this process in, as far as the machine can. What was reached, by name."""
+    means = []
+    work = rules["work"]
+    if rules["namespaces"] and confine.namespaces(work, rules["file_size"]):
+        means.append("namespaces")
+    if rules["user"] is not None and confine.user(rules["user"]):
+        means.append("user")
+    confine.die_with_parent()
+    os.chdir(work)
+    cpu_only = rules["device"] == "cpu"
+    confine.limits(
+        confine.Limits(
+            rules["seconds"], rules["memory"] if cpu_only else None, rules["processes"], rules["file_size"]
+        )
+    )
+    means.append("limits")
+    confine.hide()
+    if rules["landlock"] and confine.landlock(rules["readable"], [work, "/dev/null"]):
+        means.append("landlock")
+    if rules["seccomp"] and confine.seccomp():
+        means.append("seccomp")
+    return means
+
+
+def _serve(job: dict[str, Any], line: wire.Line) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(job["seed"])
-    reference = _load(job["reference"]) if job["reference"] else None
+    TextFinder(job["library"]).install()
+    reference = stand_in(job["reference"]) if job["reference"] else None
     answer, failure = _define(job)
     if failure is None and reference is not None:
         failure = wrong_signature(reference, job["answer_name"], answer)
     if failure is None and job["takes_value"]:
-        _reply(outgoing, {"failure": None, "value": answer})
+        _reply(line, {"failure": None, "value": answer})
     else:
         plain = vars(failure).copy() if failure else None
-        _reply(outgoing, {"failure": plain, "value": None})
+        _reply(line, {"failure": plain, "value": None})
     if failure is not None or job["takes_value"] or reference is None:
         return
     runner = LocalRunner(
@@ -73,27 +162,31 @@ def _serve(job: dict[str, Any], incoming: BinaryIO, outgoing: BinaryIO) -> None:
         forbidden=tuple(job["forbidden"]),
         device=job["device"],
     )
-    while (request := wire.read(incoming)) is not None:
-        _reply_outcome(outgoing, runner(Case(**request)))
+    while (request := wire.read(line)) is not None:
+        _reply_outcome(line, runner(Case(**request)))
 
 
 def _define(job: dict[str, Any]) -> tuple[Any, Failure | None]:
     """Run the answer's text in a namespace that has what the chapter's notebook would have."""
     name = job["answer_name"]
     namespace: dict[str, Any] = {"__name__": "__answer__"}
-    exec(job["imports"], namespace)
+    _import(job["imports"], namespace)
     for earlier in job["earlier"]:
-        namespace[earlier.split(":")[1]] = _load(earlier)
+        with contextlib.suppress(Refused):
+            namespace[earlier.split(":")[1]] = _load(earlier)
     for prelude in job["prelude"]:
-        # The learner's own helper cells; one that fails takes only itself away.
-        with contextlib.suppress(BaseException):
-            exec(prelude, namespace)
+        # The learner's own helper cells; a statement that fails takes only itself away.
+        for statement in ast.parse(prelude).body:
+            with contextlib.suppress(BaseException):
+                exec(ast.unparse(statement), namespace)
     before = dict(namespace)
     namespace.pop(name, None)
     source = job["source"]
     linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(keepends=True), ANSWER_FILE)
     try:
         exec(compile(source, ANSWER_FILE, "exec"), namespace)
+    except Refused as refused:
+        return None, refused.failure
     except BaseException as error:
         failure = describe(error, source_file=ANSWER_FILE)
         if isinstance(error, SyntaxError):
@@ -110,27 +203,34 @@ def _define(job: dict[str, Any]) -> tuple[Any, Failure | None]:
     return namespace[name], None
 
 
+def _import(text: str, namespace: dict[str, Any]) -> None:
+    """The chapter's imports, a statement at a time: what was cut from the library is not there to import."""
+    for statement in ast.parse(text).body:
+        with contextlib.suppress(Refused):
+            exec(ast.unparse(statement), namespace)
+
+
 def _load(path: str) -> Any:
     """The object at "package.module:name"."""
     module, name = path.split(":")
     return getattr(importlib.import_module(module), name)
 
 
-def _reply(outgoing: BinaryIO, message: dict[str, Any]) -> None:
+def _reply(line: wire.Line, message: dict[str, Any]) -> None:
     try:
-        wire.write(outgoing, message)
+        wire.write(line, message)
     except wire.WireError as error:
         failure = Failure("unreadable", f"the answer cannot be read: {error}")
-        wire.write(outgoing, {**message, "value": None, "failure": vars(failure)})
+        wire.write(line, {**message, "value": None, "failure": vars(failure)})
 
 
-def _reply_outcome(outgoing: BinaryIO, outcome: Outcome) -> None:
+def _reply_outcome(line: wire.Line, outcome: Outcome) -> None:
     try:
-        wire.write(outgoing, wire.outcome_to_plain(outcome))
+        wire.write(line, wire.outcome_to_plain(outcome))
     except wire.WireError as error:
         failure = Failure("unreadable", f"the result cannot be read: {error}")
-        wire.write(outgoing, wire.outcome_to_plain(Outcome(failure=failure)))
+        wire.write(line, wire.outcome_to_plain(Outcome(failure=failure)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit("The worker is started by autograder.sandbox.")

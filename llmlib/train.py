@@ -21,6 +21,7 @@ from llmlib.data import CORPORA, Corpus, CorpusError, load_corpus
 from llmlib.drawing import subplots
 from llmlib.generation import generate
 from llmlib.gpt import GPT, GPTConfig
+from llmlib.modern import ModernGPT, ModernGPTConfig
 from llmlib.stories import stories_entropy
 from llmlib.tokenization import CharTokenizer
 from llmlib.training import Checkpoint, CheckpointError, Record, TrainingConfig, evaluate, train
@@ -31,18 +32,30 @@ class Preset:
     """A model and its training, under a name. The vocabulary comes from the corpus."""
 
     about: str
-    model: GPTConfig
+    model: GPTConfig | ModernGPTConfig
     training: TrainingConfig
 
+
+ARCHITECTURES = {"GPTConfig": (GPTConfig, GPT), "ModernGPTConfig": (ModernGPTConfig, ModernGPT)}
 
 _ANY = 1  # stands for the vocabulary's size until the corpus is known
 
 PRESETS = {
     "laptop": Preset(
-        about="0.8 M weights, a context of 128 characters: about a minute on a laptop",
-        model=GPTConfig(vocab_size=_ANY, context_length=128, bias=False, fused=True, init_std=0.05),
+        about="0.75 M weights, a context of 128 characters, the course's best recipe: a minute on a laptop",
+        model=ModernGPTConfig(vocab_size=_ANY),
         training=TrainingConfig(
-            steps=1000, learning_rate=2e-3, min_learning_rate=2e-4, evaluation_interval=50
+            steps=1200,
+            batch_size=12,
+            learning_rate=3e-3,
+            min_learning_rate=0.0,
+            warmup_steps=24,
+            beta2=0.95,
+            clip=0.0,
+            optimizer="muon",
+            precision="bfloat16",
+            evaluation_interval=200,
+            evaluation_blocks=50,
         ),
     ),
     # Every number is nanoGPT's but one: its first weights have the standard deviation 0.02, which was made
@@ -74,7 +87,7 @@ class Run:
     corpus: Corpus
     preset: str
     tokenizer: CharTokenizer
-    model: GPTConfig
+    model: GPTConfig | ModernGPTConfig
     training: TrainingConfig
     folder: Path
     checkpoint: Checkpoint | None
@@ -86,6 +99,7 @@ class Run:
             "sha256": _sha256(self.corpus),
             "preset": self.preset,
             "characters": self.tokenizer.characters,
+            "architecture": type(self.model).__name__,
             "model": dataclasses.asdict(self.model),
         }
 
@@ -122,7 +136,11 @@ def _parser() -> argparse.ArgumentParser:
         "--corpus", help=f"{', '.join(CORPORA)}, or the path of a text file (default: stories)"
     )
     parser.add_argument("--preset", choices=PRESETS, help=f"model and training (default: {DEFAULT_PRESET})")
-    parser.add_argument("--steps", type=_positive, help="train for so many steps instead of the preset's")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=_positive, help="train for so many steps instead of the preset's")
+    length.add_argument(
+        "--seconds", type=_seconds, help="train for so long: the schedule follows the clock (no exact resume)"
+    )
     parser.add_argument("--seed", type=int, help="of the first weights and of the batches (default: 1337)")
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/CORPUS-PRESET)")
     again = parser.add_mutually_exclusive_group()
@@ -138,6 +156,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1: got {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0: got {text!r}")
+    return seconds
 
 
 def _device(wanted: str | None) -> torch.device:
@@ -179,6 +207,8 @@ def _plan(options: argparse.Namespace) -> Run:
             warmup_steps=min(training.warmup_steps, options.steps // 10),
             evaluation_interval=min(training.evaluation_interval, max(1, options.steps // 4)),
         )
+    if options.seconds is not None:
+        training = dataclasses.replace(training, seconds=options.seconds)
     if options.seed is not None:
         training = dataclasses.replace(training, seed=options.seed)
     run = Run(
@@ -209,6 +239,7 @@ def _begun(options: argparse.Namespace, folder: Path, path: Path) -> Run:
         "corpus": (options.corpus and _corpus_name(options.corpus), about["corpus"]),
         "preset": (options.preset, about["preset"]),
         "steps": (options.steps, checkpoint.config.steps),
+        "seconds": (options.seconds, checkpoint.config.seconds),
         "seed": (options.seed, checkpoint.config.seed),
     }
     for option, (now, then) in given.items():
@@ -224,7 +255,7 @@ def _begun(options: argparse.Namespace, folder: Path, path: Path) -> Run:
         corpus=corpus,
         preset=about["preset"],
         tokenizer=CharTokenizer(about["characters"]),
-        model=GPTConfig(**about["model"]),
+        model=ARCHITECTURES[about.get("architecture", "GPTConfig")][0](**about["model"]),
         training=checkpoint.config,
         folder=folder,
         checkpoint=checkpoint,
@@ -234,7 +265,7 @@ def _begun(options: argparse.Namespace, folder: Path, path: Path) -> Run:
 def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
     encode = run.tokenizer.encode
     train_tokens, validation_tokens = (torch.tensor(encode(part)) for part in run.corpus.split())
-    model = GPT(run.model, run.training.seed).to(device)
+    model = ARCHITECTURES[type(run.model).__name__][1](run.model, run.training.seed).to(device)
     path = run.folder / "checkpoint.pt"
     place = str(device) if device.type != "cpu" else f"cpu, {torch.get_num_threads()} threads"
     print(
@@ -259,6 +290,7 @@ def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
         print(f"\n{str(interrupt).capitalize() or 'Stopped at once'}.\n{how}", file=sys.stderr)
         return 130
     seconds = time.perf_counter() - began
+    trained = records[-1].step - (run.checkpoint.step if run.checkpoint else 0)
 
     loss = evaluate(model, validation_tokens, run.model.context_length)
     sample = _sample(model, run)
@@ -272,9 +304,10 @@ def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
         "corpus": run.corpus.name,
         "preset": run.preset,
         "seed": run.training.seed,
-        "steps": run.training.steps,
+        "steps": records[-1].step,
         "parameters": model.parameter_count(),
         "seconds": round(seconds, 2),
+        "tokens_per_second": round(trained * run.training.batch_size * run.model.context_length / seconds),
         "train_loss": records[-1].train_loss,
         "validation_loss": loss,
         "floors": floors,
@@ -287,7 +320,7 @@ def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return 0
-    print(f"{run.training.steps} steps in {seconds:.0f} s.")
+    print(f"{trained} steps in {seconds:.0f} s.")
     print(f"Validation loss: {loss:.4f} nats per character, over the whole validation text.")
     for name, floor in floors.items():
         print(f"{name.capitalize()}: {floor:.4f} nats per character.")

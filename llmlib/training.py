@@ -11,11 +11,12 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +26,8 @@ from tqdm.auto import tqdm
 
 from llmlib.checkpoints import CheckpointError, load_values, save_values
 from llmlib.data import get_batch
+from llmlib.muon import muon_and_adamw
+from llmlib.precision import lower_precision
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class TrainingConfig:
     evaluation_blocks:   how many blocks of the validation text such a look reads: a few hundred show
                          the trend.
     seed:                of the batches and of dropout.
+    seconds:             train for so long instead of so many steps: the schedule follows the clock, and where
+                         it has come after a second depends on the machine. None: `steps` counts.
+    optimizer:           "adamw" for all weights, or "muon" for the blocks' matrices and AdamW for the rest.
+    matrix_learning_rate: Muon's; embeddings learn ten times as fast as `learning_rate` beside it.
+    precision:           "float32", or "bfloat16": products of matrices in bfloat16 where the processor is
+                         made for it, all else in float32. Elsewhere it changes nothing.
     """
 
     steps: int = 2000
@@ -59,6 +68,10 @@ class TrainingConfig:
     evaluation_interval: int = 250
     evaluation_blocks: int = 200
     seed: int = 1337
+    seconds: float | None = None
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    matrix_learning_rate: float = 0.02
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -75,10 +88,16 @@ class TrainingConfig:
                 "min_learning_rate must lie between 0 and the learning rate: "
                 f"got {self.min_learning_rate} and {self.learning_rate}"
             )
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(f"seconds must be positive, or None: got {self.seconds}")
+        if self.optimizer not in ("adamw", "muon"):
+            raise ValueError(f"optimizer must be 'adamw' or 'muon': got {self.optimizer!r}")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be 'float32' or 'bfloat16': got {self.precision!r}")
 
 
 def cosine_schedule(
-    step: int, *, steps: int, warmup_steps: int, learning_rate: float, min_learning_rate: float
+    step: float, *, steps: int, warmup_steps: int, learning_rate: float, min_learning_rate: float
 ) -> float:
     """The learning rate at a step, counted from 0.
 
@@ -132,11 +151,15 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     ]
 
 
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW with this configuration, in PyTorch's fused form where the device has one.
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The configuration's optimizer: AdamW, in PyTorch's fused form where there is one, or Muon beside it.
+
+    A group's `pace` says how its learning rate compares with the schedule's.
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
     """
+    if config.optimizer == "muon":
+        return muon_and_adamw(model, config)
     groups = parameter_groups(model, config.weight_decay)
     fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in model.parameters())
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused)
@@ -213,6 +236,7 @@ class Checkpoint:
     generator: the state of the generator of the batches.
     random:    the states of PyTorch's own generators, which dropout draws from.
     losses:    the training losses since the last record.
+    seconds:   how long the run has trained.
     about:     plain values that the caller wants back, as the corpus and the model's configuration.
     """
 
@@ -224,6 +248,7 @@ class Checkpoint:
     random: dict[str, Tensor]
     records: tuple[Record, ...] = ()
     losses: tuple[float, ...] = ()
+    seconds: float = 0.0
     about: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -292,6 +317,14 @@ def train(
     done = 0
     records: list[Record] = []
     losses: list[Tensor] = []
+    began = time.monotonic()
+
+    def seconds() -> float:
+        return time.monotonic() - began
+
+    def share() -> float:
+        """How much of the run is done, from 0 to 1."""
+        return done / config.steps if config.seconds is None else seconds() / config.seconds
 
     def save() -> None:
         if checkpoint is not None:
@@ -304,6 +337,7 @@ def train(
                 random=_random_states(device),
                 records=tuple(records),
                 losses=tuple(float(loss) for loss in losses),
+                seconds=seconds(),
                 about=about or {},
             ).save(checkpoint)
 
@@ -317,18 +351,21 @@ def train(
             _set_random_states(resume.random, device)
             done, records = resume.step, list(resume.records)
             losses = [torch.tensor(loss, device=device) for loss in resume.losses]
+            began -= resume.seconds
         model.train()
-        with tqdm(total=config.steps, initial=done, unit="step", disable=not progress) as bar:
-            while done < config.steps:
+        finished = share() >= 1
+        with _bar(config, done, seconds(), progress) as bar:
+            while not finished:
                 inputs, targets = get_batch(
                     train_tokens, config.batch_size, context_length, generator, device
                 )
-                losses.append(_step(model, optimizer, inputs, targets, done, config))
+                losses.append(_step(model, optimizer, inputs, targets, share() * config.steps, config))
                 done += 1
-                bar.update()
+                finished = share() >= 1
+                bar.update(1 if config.seconds is None else min(seconds(), config.seconds) - bar.n)
                 if done % 20 == 0:  # not at every step: reading the loss makes a GPU wait
                     bar.set_postfix_str(f"loss {float(losses[-1]):.3f}", refresh=False)
-                if done % config.evaluation_interval == 0 or done == config.steps:
+                if done % config.evaluation_interval == 0 or finished:
                     train_loss = math.fsum(float(loss) for loss in losses) / len(losses)
                     validation_loss = estimate_loss(
                         model, validation_tokens, context_length, config.evaluation_blocks
@@ -338,11 +375,21 @@ def train(
                     save()
                     if on_record is not None:
                         on_record(records[-1])
-                if stop.is_set() and done < config.steps:
+                if stop.is_set() and not finished:
                     save()
                     kept = f" and saved in {checkpoint}" if checkpoint is not None else ""
-                    raise KeyboardInterrupt(f"stopped after step {done} of {config.steps}{kept}")
+                    of = f" of {config.steps}" if config.seconds is None else f", {seconds():.0f} s,"
+                    raise KeyboardInterrupt(f"stopped after step {done}{of}{kept}")
     return tuple(records)
+
+
+def _bar(config: TrainingConfig, done: int, seconds: float, progress: bool) -> tqdm:
+    """The time left, told from the steps or from the clock."""
+    if config.seconds is None:
+        return tqdm(total=config.steps, initial=done, unit="step", disable=not progress)
+    form = "{l_bar}{bar}| {n:.0f} of {total:.0f} s{postfix}"
+    start = min(seconds, config.seconds)
+    return tqdm(total=config.seconds, initial=start, bar_format=form, disable=not progress)
 
 
 def _step(
@@ -350,7 +397,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     inputs: Int[Tensor, "batch length"],
     targets: Int[Tensor, "batch length"],
-    step: int,
+    step: float,
     config: TrainingConfig,
 ) -> Float[Tensor, ""]:
     """One change of the weights. Returns the loss before it."""
@@ -362,9 +409,10 @@ def _step(
         min_learning_rate=config.min_learning_rate,
     )
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    logits = model(inputs)
-    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        group["lr"] = learning_rate * group.get("pace", 1.0)
+    with lower_precision(inputs.device, config.precision):
+        logits = model(inputs)
+    loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
     optimizer.zero_grad()
     loss.backward()
     if config.clip:

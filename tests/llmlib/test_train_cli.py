@@ -356,3 +356,39 @@ def test_nanogpts_configuration_reaches_its_loss(tmp_path, capsys):
     torch.set_num_threads(2)
     assert main("--corpus", "shakespeare", "--preset", "nanogpt-cpu", "--out", tmp_path, "--json") == 0
     assert json.loads(capsys.readouterr().out)["validation_loss"] <= 1.90
+
+
+def test_training_for_a_time_ends_with_the_schedule_at_its_end(corpus, tmp_path, capsys):
+    out = tmp_path / "timed"
+    options = ("--corpus", corpus, "--preset", "tiny", "--device", "cpu", "--out", out)
+    assert main(*options, "--seconds", 1.5, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    checkpoint = Checkpoint.load(out / "checkpoint.pt")
+    assert checkpoint.config.seconds == 1.5 and checkpoint.seconds >= 1.5
+    assert result["steps"] == checkpoint.step > 1
+    assert result["tokens_per_second"] > 0
+    group = checkpoint.optimizer["param_groups"][0]
+    assert group["lr"] < 0.5 * checkpoint.config.learning_rate, "the rate has not come down"
+    assert main("--resume", "--out", out, "--device", "cpu", "--seconds", 3) == 2
+    assert "begun with --seconds 1.5, not 3" in capsys.readouterr().err
+
+
+def test_the_laptop_recipe_trains_and_resumes(corpus, tmp_path, capsys):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    options = ("--corpus", corpus, "--steps", 8, "--device", "cpu")
+    assert main(*options, "--out", whole) == 0 and main(*options, "--out", out) == 0
+    assert same_run(whole, out)
+    assert Checkpoint.load(out / "checkpoint.pt").about["architecture"] == "ModernGPTConfig"
+    assert main("--resume", "--out", out, "--device", "cpu") == 0
+
+
+@pytest.mark.long
+def test_the_recipe_reaches_its_loss_in_as_many_steps_as_a_minute_has(tmp_path, capsys):
+    """The clock is left out: 1,200 steps are what two cores with bfloat16 do in 66 seconds."""
+    folder = os.environ.get("LLMLIB_DATA") or os.environ.get("LLMLIB_CACHE") or "~/.cache/llmlib"
+    if not (Path(folder).expanduser() / "tinyshakespeare.txt").is_file():
+        pytest.skip(f"no tinyshakespeare.txt (SHA-256 {SHAKESPEARE_SHA256[:8]}…) in LLMLIB_DATA or the cache")
+    torch.set_num_threads(2)
+    assert main("--corpus", "shakespeare", "--steps", 1200, "--out", tmp_path, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["validation_loss"] <= 1.58 and result["parameters"] <= 800_000

@@ -1,0 +1,222 @@
+"""Start the process that runs answers, as well locked in as this machine allows, and say how well that is.
+
+Three levels. `sandbox`: bubblewrap gives the warm parent a file system of its own that holds the
+interpreter and nothing of the course but a few modules, without a network; each answer gets namespaces and an
+empty folder of its own besides. `kernel`: no bubblewrap, but the kernel keeps the answer from the files and
+the network. `limits`: only the limits of POSIX; the files of the course and of the class can be read.
+
+Whether a means works is not guessed: a first fork locks itself in and reports.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LEVELS = ("limits", "kernel", "sandbox")  # from the weakest to the strongest
+
+# The modules of the autograder that an answer's process needs. None of them knows an exercise.
+MODULES = ("calling", "confine", "exercise", "outcome", "running", "texts", "wire", "worker")
+
+_FOLDER = Path(__file__).resolve().parent
+_WORK = "/tmp"  # inside bubblewrap: every fork mounts an empty folder over it
+_ANSWERS_USER = 64_000  # a user id that owns nothing; only where the grader runs as root
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
+_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")
+
+# A package of that name with this folder and nothing in it: `import autograder` would bring in the exercises.
+_BOOT = """
+import sys, types
+package = types.ModuleType("autograder")
+package.__path__ = [sys.argv[1]]
+sys.modules["autograder"] = package
+from autograder.worker import main
+main()
+"""
+
+
+class SandboxError(RuntimeError):
+    """The machine cannot isolate answers as well as was asked for; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """level: one of LEVELS. means: what the kernel granted, by name."""
+
+    level: str
+    means: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.level} ({', '.join(self.means)})"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one answer may use: memory in bytes, processes by number, bytes in its folder."""
+
+    memory: int = 1 << 30
+    processes: int = 64
+    file_size: int = 16 << 20
+
+
+def isolation_of(means: list[str], *, bubblewrap: bool) -> Isolation:
+    found = {*means, *(["bubblewrap"] if bubblewrap else [])}
+    if {"bubblewrap", "namespaces"} <= found and found & {"landlock", "seccomp"}:
+        level = "sandbox"
+    elif {"landlock", "seccomp"} <= found:
+        level = "kernel"
+    else:
+        level = "limits"
+    return Isolation(level, tuple(sorted(found)))
+
+
+def require(isolation: Isolation, least: str) -> None:
+    """
+    Raises:
+        SandboxError: the isolation is weaker than `least`.
+    """
+    if LEVELS.index(isolation.level) < LEVELS.index(least):
+        raise SandboxError(
+            f"answers can be isolated here at the level {isolation}, and at least {least!r} is required. "
+            "On Linux, install bubblewrap (a package of that name), and allow user namespaces or run as root."
+        )
+
+
+class Confined:
+    """The running worker: its process, the line to its parent, and the folder that answers may write to."""
+
+    def __init__(self, *, bubblewrap: bool, device: str):
+        self.bubblewrap = bubblewrap
+        self.folder = None if bubblewrap else tempfile.TemporaryDirectory(prefix="answers-")
+        if self.folder is not None and os.geteuid() == 0:
+            os.chmod(self.folder.name, 0o777)
+        self.control, theirs = socket.socketpair()
+        command = [sys.executable, "-P", "-c", _BOOT, str(_FOLDER)]
+        environment = _environment(device)
+        if bubblewrap:
+            command = [*_bubblewrap(environment, device), *command]
+        self.process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+        theirs.close()
+
+    @property
+    def work(self) -> str:
+        return _WORK if self.folder is None else self.folder.name
+
+    def rules(self, *, seconds: float, limits: Limits, device: str) -> dict[str, Any]:
+        """What the fork is told to do to itself before it runs an answer."""
+        readable = [*_SYSTEM, *_interpreter(), "/proc", "/dev", "/etc/localtime", "/sys/devices/system/cpu"]
+        return {
+            "work": self.work,
+            # Without bubblewrap the mounts are the machine's own; a private /tmp there would hide nothing.
+            "namespaces": sys.platform == "linux",
+            "user": _ANSWERS_USER if os.geteuid() == 0 and (self.bubblewrap or _open_to_all()) else None,
+            "seconds": seconds,
+            "memory": limits.memory,
+            "processes": limits.processes,
+            "file_size": limits.file_size,
+            "device": device,
+            "readable": readable,
+            "landlock": True,
+            "seccomp": device == "cpu",  # CUDA's driver opens sockets of its own
+        }
+
+    def end(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.control.close()
+        self.process.wait()
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
+@cache
+def has_bubblewrap() -> bool:
+    """Whether bubblewrap is installed and allowed to work."""
+    program = shutil.which("bwrap")
+    if program is None or sys.platform != "linux":
+        return False
+    try:
+        tried = subprocess.run(
+            [*_bubblewrap({}, "cpu"), sys.executable, "-P", "-c", "pass"], capture_output=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return tried.returncode == 0
+
+
+def _environment(device: str) -> dict[str, str]:
+    """Nothing of the grader's own environment: it may hold passwords, paths and names."""
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": _WORK,
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": _WORK,
+        "LLMLIB_DEVICE": device,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "AUTOGRADER_PROGRESS": "off",
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    }
+    kept = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH") if device != "cpu" else ("LD_LIBRARY_PATH",)
+    return environment | {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def _interpreter() -> list[str]:
+    """The folders that Python and its libraries are read from."""
+    folders = {sys.prefix, sys.base_prefix, os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
+    return sorted(folder for folder in folders if not folder.startswith("/usr/") and folder != "/usr")
+
+
+def _open_to_all() -> bool:
+    """Whether another user can reach the interpreter, which may lie in root's own home."""
+    above = {parent for folder in _interpreter() for parent in (Path(folder), *Path(folder).parents)}
+    return all(folder.stat().st_mode & 0o001 for folder in above)
+
+
+def _bubblewrap(environment: dict[str, str], device: str) -> list[str]:
+    command = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--hostname", "answers"]
+    command += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    if os.geteuid() == 0:
+        command += ["--cap-drop", "ALL"]
+        command += [word for name in _CAPABILITIES for word in ("--cap-add", name)]
+    else:
+        command += ["--unshare-user"]
+    for path in _SYSTEM:
+        if os.path.islink(path) and os.path.isdir(path):
+            command += ["--symlink", os.readlink(path), path]
+        else:
+            command += ["--ro-bind-try", path, path]
+    for folder in _interpreter():
+        # bubblewrap would make the folders above for its own user alone.
+        for above in reversed(Path(folder).parents[:-1]):
+            command += ["--perms", "0755", "--dir", str(above)]
+        command += ["--ro-bind", folder, folder]
+        # An installed course lies among the libraries: covered.
+        for package in ("autograder", "llmlib"):
+            for installed in Path(folder).glob(f"lib/python*/site-packages/{package}"):
+                command += ["--tmpfs", str(installed)]
+    command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", _WORK]
+    if device != "cpu":
+        command += [w for d in sorted(Path("/dev").glob("nvidia*")) for w in ("--dev-bind", str(d), str(d))]
+    command += ["--tmpfs", str(_FOLDER)]
+    command += [w for m in MODULES for w in ("--ro-bind", str(_FOLDER / f"{m}.py"), str(_FOLDER / f"{m}.py"))]
+    command += [word for item in environment.items() for word in ("--setenv", *item)]
+    return [*command, "--chdir", _WORK, "--"]

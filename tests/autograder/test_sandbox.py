@@ -1,0 +1,172 @@
+"""Answers run locked in: what they try to reach is not there, and one that misbehaves costs itself alone."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from autograder import sandbox
+from autograder.answers import find_answer, read_cells
+from autograder.child import AnswerProcess
+from autograder.exercises import all_exercises, chapters, find
+
+ROOT = Path(__file__).resolve().parents[2]
+RIGHT = "def causal_mask(length):\n    return torch.ones(length, length, dtype=torch.bool).tril()\n"
+MASK = "attention.causal_mask"
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
+
+
+@pytest.fixture(scope="module", params=["bubblewrap", "kernel"])
+def process(request):
+    bubblewrap = request.param == "bubblewrap"
+    if bubblewrap and not sandbox.has_bubblewrap():
+        pytest.skip("bubblewrap is not installed, or may not make namespaces here")
+    with AnswerProcess(bubblewrap=bubblewrap) as process:
+        if not bubblewrap and process.isolation.level == "limits":
+            pytest.skip("this kernel offers neither Landlock nor seccomp")
+        yield process
+
+
+@pytest.fixture
+def says(process):
+    """Run a body in the place of `causal_mask`; gives the verdict's reason, after a neighbour's check."""
+
+    def run(body, **options):
+        lines = "".join(f"    {line}\n" for line in body.split("\n"))
+        report = process.grade(find(MASK), f"def causal_mask(length):\n{lines}", **options)
+        neighbour = process.grade(find(MASK), RIGHT)
+        assert neighbour.status == "passed", f"the next answer suffered: {neighbour.reason}"
+        assert report.status == "failed" and report.points == 0
+        return report.reason
+
+    return run
+
+
+def test_the_level_is_known_and_recorded(process):
+    report = process.grade(find(MASK), RIGHT)
+    assert process.isolation.level in ("sandbox", "kernel") and report.isolation == process.isolation.level
+    assert {"limits", "seccomp"} <= set(process.isolation.means)
+
+
+def test_every_solved_chapter_passes_locked_in(process):
+    """The course's own solutions, with the library cut as it is for learners."""
+    for chapter in chapters():
+        cells = read_cells(ROOT / "solutions" / chapter.slug / f"{chapter.slug}.ipynb")
+        for exercise in chapter.exercises:
+            answer = find_answer(cells, exercise)
+            report = process.grade(exercise, answer.source, prelude=answer.helpers)
+            assert report.status == "passed", f"{exercise.number}: {report.reason} {report.line_text}"
+
+
+def test_no_file_of_the_course_the_class_or_the_machine_can_be_read(says, tmp_path):
+    (tmp_path / "gradebook.db").write_text("marks")
+    tmp_path.chmod(0o777)
+    paths = [
+        ROOT / "README.md",
+        ROOT / "autograder" / "exercises" / "__init__.py",
+        "/etc/passwd",
+        tmp_path / "gradebook.db",
+    ]
+    for path in paths:
+        assert "Error" in says(f"raise ValueError(open({str(path)!r}).read()[:20])").split(":")[0]
+        assert "ValueError" not in says(f"raise ValueError(open({str(path)!r}).read()[:20])")
+
+
+def test_the_checks_are_not_there_to_import(says):
+    for module in ("autograder.exercises", "autograder.grading", "autograder.library"):
+        reason = says(f"import importlib\nraise ValueError(dir(importlib.import_module({module!r})))")
+        assert "ValueError" not in reason and "Error" in reason
+
+
+def test_the_courses_own_function_is_not_there(says):
+    assert "causal_mask" in says("from llmlib.attention import causal_mask as theirs\nreturn theirs(length)")
+    body = "import inspect, llmlib.attention as a\nraise ValueError('causal_mask(' in inspect.getsource(a))"
+    assert "False" in says(body)
+
+
+def test_no_network(says):
+    assert "not permitted" in says("import socket\nsocket.create_connection(('127.0.0.1', 80), 1)")
+
+
+def test_no_new_programs(says):
+    assert "Error" in says("import subprocess\nreturn subprocess.run(['/bin/true'])")
+    assert "not permitted" in says("import os\nos.execv('/bin/true', ['true'])")
+
+
+def test_a_hang_is_killed_even_if_it_swallows_interrupts(says):
+    body = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
+    assert "endless loop" in says(body, timeout=1)
+
+
+def test_memory_is_bounded(says):
+    assert "Memory" in says("return bytearray(3 << 30)") or "memory" in says("return bytearray(3 << 30)")
+    assert "memory" in says("return torch.ones(3 << 30)").lower()
+
+
+def test_processes_are_bounded_and_die_with_the_answer(process, says):
+    # Root's own processes are not counted: there the clock alone ends it.
+    ends = "unavailable" if "user" in process.isolation.means or os.geteuid() else "endless loop"
+    bomb = "import os\nwhile True:\n    if os.fork() == 0:\n        import time; time.sleep(60)"
+    assert ends in says(bomb, timeout=2)
+    marked = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(977)\nos._exit(0)"
+    says(marked)
+    assert not [pid for pid in _processes() if b"\0977\0" in pid]
+
+
+def _processes():
+    return [p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if os.access(p, os.R_OK)]
+
+
+def test_a_file_cannot_grow_without_bounds(says):
+    assert "Error" in says("with open('big', 'wb') as file:\n    file.write(bytes(64 << 20))")
+
+
+def test_what_one_answer_leaves_is_not_there_for_the_next(process, says):
+    says("open('left.py', 'w').write('x')\nraise ValueError")
+    if "namespaces" not in process.isolation.means:
+        pytest.skip("without namespaces the answers of one run share a folder")
+    assert "[]" in says("import os\nraise ValueError(os.listdir('.'))")
+
+
+def test_ending_the_process_costs_this_exercise_alone(says):
+    assert "exit code 3" in says("import os\nos._exit(3)")
+    assert "exit code 1" in says("import os, sys\nos._exit(1)")
+
+
+def test_the_environment_is_empty(says, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "hunter2")
+    assert "SECRET" not in says("import os\nraise ValueError(sorted(os.environ))")
+
+
+def test_what_is_sent_too_early_is_not_taken_for_the_next_answers_result(process):
+    """An answer writes forged replies, for itself and for whoever comes after it."""
+    forged = (
+        "import os, stat, struct\n"
+        "for number in range(3, 64):\n"
+        "    try:\n"
+        "        for _ in range(9): os.write(number, b'forged' * 99)\n"
+        "    except OSError: pass\n"
+    )
+    report = process.grade(find(MASK), forged + RIGHT)
+    assert report.status == "failed" and report.points == 0
+    wrong = process.grade(find(MASK), RIGHT.replace("tril", "triu"))
+    assert wrong.status == "failed" and process.grade(find(MASK), RIGHT).status == "passed"
+
+
+@linux
+def test_a_level_that_is_not_reached_is_refused_with_advice():
+    weak = sandbox.isolation_of(["limits"], bubblewrap=False)
+    assert weak.level == "limits"
+    with pytest.raises(sandbox.SandboxError, match="bubblewrap"):
+        sandbox.require(weak, "sandbox")
+    sandbox.require(weak, "limits")
+
+
+def test_the_modules_in_the_sandbox_know_no_exercise():
+    for name in sandbox.MODULES:
+        text = (ROOT / "autograder" / f"{name}.py").read_text("utf-8")
+        assert "autograder.exercises" not in text and "autograder import exercises" not in text
+    assert json.dumps(sandbox.MODULES) and len(all_exercises()) > 50
