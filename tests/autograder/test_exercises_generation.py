@@ -1,4 +1,4 @@
-"""What is particular to chapter 8: partial points, the prediction, the probes, the statistic's independent oracle."""
+"""What is particular to chapter 8: partial points, the prediction, the probes, the statistic."""
 
 from __future__ import annotations
 
