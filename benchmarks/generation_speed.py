@@ -1,9 +1,9 @@
-"""Generation with the cache: `llmlib.generation.generate` beside `transformers`' `generate`, the same weights.
+"""Generation with the cache: `llmlib.generation.generate` beside `transformers`' `generate`, same weights.
 
     python benchmarks/generation_speed.py             # on the CPU
     DEVICE=cuda python benchmarks/generation_speed.py
 
-Both sample at temperature 1 without any filter, with their key/value caches, from a GPT-2 of the course's size
+Both sample at temperature 1 without any filter, with their key/value caches, from a GPT-2 of course size
 whose weights `llmlib.gpt2` carries over. They take turns, so that what else the machine does falls on both
 alike; the medians of the rounds are reported, and the ratio is taken round by round. Memory is measured in a
 child process each: how much the peak of its resident memory grows from the moment before the first token on.
@@ -167,8 +167,8 @@ def main() -> None:
     )
     count = models(device)[0][OURS].parameter_count()
     print(
-        f"{count:,} weights, {LAYERS} layers, {HEADS} heads, {WIDTH} wide, context {CONTEXT}, float32, a prompt "
-        f"of {PROMPT} tokens and {options.new_tokens} new ones; medians of {options.rounds} rounds"
+        f"{count:,} weights, {LAYERS} layers, {HEADS} heads, {WIDTH} wide, context {CONTEXT}, float32, a "
+        f"prompt of {PROMPT} tokens and {options.new_tokens} new ones; medians of {options.rounds} rounds"
     )
     for batch in (1, 16):
         seconds = measure(device, batch, options.new_tokens, options.rounds)
