@@ -93,6 +93,8 @@ def modules_needed(roots: Iterable[str] = ROOTS) -> list[str]:
         if name not in needed:
             needed.append(name)
             waiting += re.findall(r"^\s*from llmlib\.(\w+) import", _source(name), flags=re.MULTILINE)
+            for names in re.findall(r"^\s*from llmlib import (.+)$", _source(name), flags=re.MULTILINE):
+                waiting += re.findall(r"\w+", names)
     return sorted(needed)
 
 

@@ -46,8 +46,9 @@ class TextFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.texts[name], _file(name), "exec"), module.__dict__)
 
         def missing(wanted: str) -> Any:
-            if wanted.startswith("__"):
-                raise AttributeError(wanted)
+            # A module of the package that is there, and that nobody has imported yet, is the import's to find.
+            if wanted.startswith("__") or f"{name}.{wanted}" in self.texts:
+                raise AttributeError(f"module {name!r} has no attribute {wanted!r}")
             raise _refusal(f"{name}.{wanted}")
 
         module.__dict__.setdefault("__getattr__", missing)
