@@ -85,13 +85,21 @@ def _defined(source: str) -> set[str]:
 
 
 def definitions(source: str) -> str:
-    """Imports, functions and constants of a helper cell: what an answer may lean on, not its experiments."""
+    """Imports, functions and plain assignments of a helper cell: what an answer may lean on.
+
+    Its experiments are left out: statements, and assignments that call something (a training, say).
+    """
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+        return "\n".join(ast.unparse(node) for node in ast.parse(source).body if _is_definition(node))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
-    kept = [
-        n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-    ]
-    kept += [n for n in tree.body if isinstance(n, ast.Assign) and isinstance(n.value, ast.Constant)]
-    return "\n".join(ast.unparse(n) for n in kept)
+
+
+def _is_definition(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return True
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+        return False
+    return isinstance(node.value, ast.Lambda) or not any(
+        isinstance(n, ast.Call) for n in ast.walk(node.value)
+    )

@@ -26,6 +26,7 @@ from typing import Any
 Cell = dict[str, Any]
 
 ALIKE = 0.6  # how similar two texts must be to count as one cell that lost its id
+MOST_LETTERS = 4_000  # a longer text is compared by its lines
 MARK = "yours"  # in the metadata of a cell that was found to be the learner's alone: nothing is guessed again
 
 
@@ -222,13 +223,15 @@ def _rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _likeness(one: str, other: str) -> float:
+    if max(len(one), len(other)) > MOST_LETTERS:  # the letters of a long text would be compared for minutes
+        return difflib.SequenceMatcher(None, one.split("\n"), other.split("\n")).quick_ratio()
     return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
 def _defined(source: str) -> set[str]:
     try:
         body: Iterable[ast.stmt] = ast.parse(source).body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
     names = {n.name for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     return names | {

@@ -110,7 +110,7 @@ def _new_definitions(source: str, given: str) -> str:
 
 
 def _statements(source: str) -> Iterator[str]:
-    return (ast.unparse(node) for node in ast.parse(source).body)
+    return (ast.unparse(node) for node in ast.parse(source).body)  # of `definitions`, which always parse
 
 
 def _plain(kind: str, source: str, number: int) -> Cell:

@@ -58,6 +58,7 @@ class Report:
     seed: int = 0
     device: str = "cpu"
     isolation: str = "none"
+    failure: str | None = None  # what kind of end stopped the answer: "timeout", "died", "forbidden", …
     notes: tuple[str, ...] = field(default=())
 
     @property

@@ -46,7 +46,7 @@ class TextFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.texts[name], _file(name), "exec"), module.__dict__)
 
         def missing(wanted: str) -> Any:
-            # A module of the package that is there, and that nobody has imported yet, is the import's to find.
+            # A module that is there, and that nobody has imported yet, is the import's to find.
             if wanted.startswith("__") or f"{name}.{wanted}" in self.texts:
                 raise AttributeError(f"module {name!r} has no attribute {wanted!r}")
             raise _refusal(f"{name}.{wanted}")

@@ -1,0 +1,6 @@
+"""Grade a class: find what was handed in, reach a verdict on each, record it, hand it back.
+
+`submissions` reads files that anybody may have made; `grader` reaches one student's verdict; `crew` runs
+graders side by side; `journal` keeps each verdict from the moment it is reached; `recording` puts verdicts
+into nbgrader's gradebook; `feedback`, `exporting` and `similarity` are what an instructor does with them.
+"""
