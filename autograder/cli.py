@@ -1,8 +1,9 @@
-"""The command line: `autograder check`, `outputs`, `exercises`, `progress`."""
+"""The command line: `autograder check` and its like for a learner, `autograder grade` for an instructor."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -87,6 +88,11 @@ def parser() -> argparse.ArgumentParser:
     progress = subcommands.add_parser("progress", help="show what you have done so far")
     progress.add_argument("--json", action="store_true", help="print it as JSON")
     progress.set_defaults(run=commands.progress)
+
+    if importlib.util.find_spec("nbgrader") is not None:  # the extra [course]
+        from autograder.classroom import commands as classroom
+
+        classroom.add_to(subcommands)
     return top
 
 

@@ -1,0 +1,211 @@
+"""What an instructor types: `autograder grade`, `replay`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from autograder import panel
+from autograder import exercises as catalogue
+from autograder.child import AnswerProcess
+from autograder.classroom import crew, submissions
+from autograder.classroom.grader import Verdict, chapter_of
+from autograder.classroom.journal import Entry, Journal, version
+from autograder.classroom.recording import Book, RecordingError
+from autograder.commands import GRADER_BROKE, UsageError
+from autograder.exercise import Chapter
+from autograder.sandbox import LEVELS, SandboxError, require
+
+MEGABYTE = 1 << 20
+
+
+def add_to(subcommands: argparse._SubParsersAction) -> None:
+    """The instructor's subcommands."""
+    grade = subcommands.add_parser("grade", help="grade what a class handed in for a chapter")
+    _chapter(grade)
+    grade.add_argument("--submissions", type=Path, default=Path("submitted"), metavar="DIR",
+                       help="STUDENT/CHAPTER/… or a folder of notebooks (default: submitted)")  # fmt: skip
+    grade.add_argument("--pattern", default=submissions.FROM_FILE, metavar="REGEX",
+                       help="for a folder of notebooks: the file name, with a group (?P<student>…)")  # fmt: skip
+    grade.add_argument("--jobs", type=_count, default=crew.cores(), metavar="N",
+                       help="how many graders side by side (default: the cores)")  # fmt: skip
+    grade.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    grade.add_argument("--timeout", type=float, metavar="S", help="seconds for an exercise")
+    grade.add_argument("--memory", type=_count, metavar="MB", help="memory for an answer (default: 1024)")
+    grade.add_argument("--seed", metavar="KEY", help="the class's secret (default: kept in grades/)")
+    grade.add_argument("--again", action="store_true", help="grade also what has not changed")
+    grade.add_argument("--require-sandbox", choices=LEVELS, metavar="LEVEL",
+                       help=f"refuse to grade below this level: {', '.join(LEVELS)}")  # fmt: skip
+    grade.add_argument("--allow-unsafe", action="store_true",
+                       help="grade even where answers can read this machine's files")  # fmt: skip
+    grade.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+    grade.set_defaults(run=grade_class)
+
+    again = subcommands.add_parser("replay", help="repeat a verdict from its seed, for an appeal")
+    again.add_argument("student", metavar="STUDENT")
+    again.add_argument("exercise", metavar="EXERCISE", help="3.3, or attention.causal_mask")
+    _root(again)
+    again.add_argument("--json", action="store_true")
+    again.set_defaults(run=replay)
+
+
+def _chapter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("chapter", metavar="CHAPTER", help="such as 03-attention, or 3")
+    _root(parser)
+
+
+def _root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--course", type=Path, default=Path(), metavar="DIR",
+                        help="the course: where chapters/ and gradebook.db are (default: here)")  # fmt: skip
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return int(text)
+
+
+def find_chapter(name: str) -> Chapter:
+    chapter = chapter_of(name)
+    if chapter is None:
+        known = ", ".join(c.slug for c in catalogue.chapters())
+        raise UsageError(f"there is no chapter {name!r}: there are {known}")
+    return chapter
+
+
+def release_path(course: Path, slug: str) -> Path:
+    path = course / "chapters" / slug / f"{slug}.ipynb"
+    if not path.is_file():
+        raise UsageError(f"{path} is not there: run this in the course's folder, or name it with --course")
+    return path
+
+
+def grade_class(options: argparse.Namespace) -> int:
+    """Exit code 0 if every submission has a verdict on disk; 3 if the grader itself failed somewhere."""
+    chapter = find_chapter(options.chapter)
+    course = options.course.absolute()
+    release = release_path(course, chapter.slug)
+    journal = Journal(course / "grades", chapter.slug)
+    memory = None if options.memory is None else options.memory * MEGABYTE
+    try:
+        found = submissions.find(course / options.submissions, chapter.slug, options.pattern)
+        seed = journal.seed(options.seed)
+    except (submissions.NothingSubmitted, OSError) as error:
+        raise UsageError(str(error)) from None
+    isolation = _isolation(options)
+    plan = crew.Plan(chapter.slug, release, seed, options.device, options.timeout, memory)
+    checks = f"{version(release)}:{seed}:{options.device}:{options.timeout}:{memory}"
+    keys = {s.student: f"{submissions.digest(s.path)}:{s.refused}:{checks}" for s in found}
+    known = {} if options.again else {s.student: e for s in found if (e := _unchanged(journal, s, keys))}
+    due = [s for s in found if s.student not in known]
+    if not options.json:
+        print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade; answers run at {isolation}")
+    verdicts = {student: entry.verdict for student, entry in known.items()}
+    book = Book(course, chapter.slug, release)
+    troubles: list[str] = []
+    paths = {s.student: s.path.parent for s in found}
+    for student, entry in known.items():
+        if not entry.recorded:
+            _record(book, journal, entry, paths[student], troubles)
+    jobs = max(1, min(options.jobs, len(due)))
+    bar = tqdm(total=len(due), desc="grading", unit="submission", disable=not sys.stderr.isatty())
+    with bar, closing(crew.grade_all(plan, due, jobs)) as reached:
+        for verdict in reached if due else ():
+            entry = Entry(verdict, keys[verdict.student], seed)
+            try:
+                journal.write(entry)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot write {error.filename}: {error.strerror}. {len(verdicts)} verdicts are kept; "
+                    "make room and run the same command again"
+                ) from None
+            verdicts[verdict.student] = verdict
+            _record(book, journal, entry, paths[verdict.student], troubles)
+            bar.update()
+    ordered = [verdicts[s.student] for s in found]
+    if options.json:
+        print(json.dumps([verdict.as_json() for verdict in ordered], ensure_ascii=False))
+    else:
+        _print(ordered, troubles)
+    for trouble in troubles[:5] if options.json else ():
+        print(f"autograder: {trouble}", file=sys.stderr)
+    return GRADER_BROKE if troubles or any(v.outcome == "grader_fault" for v in ordered) else 0
+
+
+def _isolation(options: argparse.Namespace) -> str:
+    with AnswerProcess(device=options.device) as process:
+        isolation = process.isolation
+    assert isolation is not None
+    least = options.require_sandbox or ("limits" if options.allow_unsafe else "kernel")
+    try:
+        require(isolation, least)
+    except SandboxError as error:
+        hint = "" if options.require_sandbox else " To grade all the same, say --allow-unsafe."
+        raise UsageError(f"{error}{hint}") from None
+    return str(isolation)
+
+
+def _unchanged(journal: Journal, submission: submissions.Submission, keys: dict[str, str]) -> Entry | None:
+    entry = journal[submission.student]
+    if entry is None or entry.key != keys[submission.student] or entry.verdict.outcome == "grader_fault":
+        return None
+    return entry
+
+
+def _record(book: Book, journal: Journal, entry: Entry, submitted: Path, troubles: list[str]) -> None:
+    """Into the gradebook; a gradebook that cannot be written leaves the verdict for the next run."""
+    try:
+        book.record(entry.verdict, submitted)
+        journal.write(replace(entry, recorded=True))
+    except (RecordingError, OSError) as error:
+        troubles.append(f"{entry.verdict.student}: not yet in the gradebook ({error}); run the command again")
+
+
+def _print(verdicts: list[Verdict], troubles: list[str]) -> None:
+    table = Table("student", "points", "outcome", "notes")
+    for verdict in verdicts:
+        notes = "; ".join(verdict.notes[:3]) + (
+            f"; and {len(verdict.notes) - 3} more" * (len(verdict.notes) > 3)
+        )
+        points = f"{verdict.points} of {verdict.max_points}"
+        table.add_row(verdict.student, points, verdict.outcome.replace("_", " "), notes)
+    Console().print(table, markup=False)
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.most_common()) + ".")
+    for trouble in troubles:
+        print(f"! {trouble}")
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Exit code 0 if the verdict is the same again."""
+    try:
+        exercise = catalogue.find(options.exercise)
+    except catalogue.UnknownExercise as unknown:
+        raise UsageError(str(unknown)) from None
+    slug = catalogue.find_chapter(exercise.chapter).slug
+    entry = Journal(options.course.absolute() / "grades", slug)[options.student]
+    if entry is None:
+        raise UsageError(f"there is no verdict on {options.student!r} in {slug}: was it graded here?")
+    before = next(r for r in entry.verdict.exercises if r["exercise"] == exercise.name)
+    answer = entry.verdict.answers.get(exercise.name)
+    if answer is None:
+        raise UsageError(f"{options.student} gave no answer to {exercise.number}: {before['reason']}")
+    with AnswerProcess(device=before["device"]) as process:
+        report = process.grade(exercise, answer["source"], prelude=tuple(answer["helpers"]), seed=entry.seed)
+    same = (report.status, report.points) == (before["status"], before["points"])
+    if options.json:
+        print(json.dumps({"same": same, "before": before, "now": report.as_json()}, ensure_ascii=False))
+    else:
+        print(panel.as_text(report))
+        print("The same verdict as when it was graded." if same else
+              f"It was {before['status']} with {before['points']} points when it was graded.")  # fmt: skip
+    return int(not same)

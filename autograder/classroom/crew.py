@@ -1,0 +1,104 @@
+"""Graders side by side: one process for each core, each with a locked-in worker of its own.
+
+A process of ours that dies takes only its own submission along: the rest is graded by new ones, and what
+breaks a process when it is alone is a fault of the grader, never a learner's zero.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder.classroom.grader import Grader, Verdict, chapter_of, release_of
+from autograder.classroom.submissions import Submission
+from autograder.sandbox import Limits
+
+_grader: Grader | None = None  # of a worker process, which grades nothing but this chapter
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a class is graded; plain values, so that it can be sent to any process."""
+
+    chapter: str
+    release: Path
+    seed: int
+    device: str = "cpu"
+    timeout: float | None = None
+    memory: int | None = None  # bytes for an answer
+
+    def grader(self) -> Grader:
+        chapter = chapter_of(self.chapter)
+        assert chapter is not None
+        limits = Limits() if self.memory is None else Limits(memory=self.memory)
+        release = release_of(self.release)
+        return Grader(
+            chapter, release, seed=self.seed, device=self.device, timeout=self.timeout, limits=limits
+        )
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def grade_all(plan: Plan, submissions: list[Submission], jobs: int) -> Iterator[Verdict]:
+    """The verdicts, in the order in which they are reached. Closing the iterator stops the graders."""
+    if jobs == 1 or len(submissions) == 1:
+        with plan.grader() as grader:
+            yield from map(grader.grade, submissions)
+        return
+    missing = yield from _side_by_side(plan, submissions, jobs)
+    for submission in missing:  # each alone: whatever broke a process shows itself
+        if (yield from _side_by_side(plan, [submission], 1)):
+            grader = plan.grader()
+            why = "the grader's process died while it graded this"
+            yield grader._nothing(submission.student, "grader_fault", why, None)
+
+
+def _side_by_side(plan: Plan, submissions: list[Submission], jobs: int) -> Iterator[Verdict]:
+    """Gives back the submissions that were not graded because a process died."""
+    # Not forked: a process that has computed with torch hangs in its forks.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(plan,))
+    waiting: dict[Future[Verdict], Submission] = {}
+    try:
+        for submission in submissions:
+            waiting[pool.submit(_grade, submission)] = submission
+        for future in as_completed(list(waiting)):
+            try:
+                verdict = future.result()
+            except BrokenProcessPool:
+                break
+            del waiting[future]
+            yield verdict
+    except BrokenProcessPool:  # while the jobs were handed out
+        started = set(waiting.values())
+        return [*waiting.values(), *(s for s in submissions if s not in started)]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return list(waiting.values())
+
+
+def _begin(plan: Plan) -> None:
+    global _grader
+    import signal
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the instructor's Ctrl-C is the main process's to handle
+    torch.set_num_threads(1)
+    stack = contextlib.ExitStack()
+    _grader = stack.enter_context(plan.grader())
+    multiprocessing.util.Finalize(None, stack.close, exitpriority=10)
+
+
+def _grade(submission: Submission) -> Verdict:
+    assert _grader is not None
+    return _grader.grade(submission)

@@ -1,0 +1,97 @@
+"""Every verdict, on disk from the moment it is reached: `grades/<chapter>/<student>.json`.
+
+One file a student, written whole or not at all, so a run that is killed at any instant has lost at most the
+submissions that were being graded just then. The next run grades what is missing or has changed. The folder
+also holds the class's secret, from which the checks draw their inputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autograder.classroom.grader import Verdict
+from autograder.files import write_atomically
+
+SECRET = "secret"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A verdict, and what it was reached from.
+
+    key:      stands for the submission's content, the checks, their version and their seed.
+    recorded: whether the gradebook has it.
+    """
+
+    verdict: Verdict
+    key: str
+    seed: int
+    recorded: bool = False
+
+
+class Journal:
+    """The verdicts on one chapter. `folder`: `grades/`."""
+
+    def __init__(self, folder: Path, chapter: str):
+        self.secrets, self.folder = folder, folder / chapter
+
+    def __getitem__(self, student: str) -> Entry | None:
+        """The verdict on a student; None if there is none, or if its file was damaged."""
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            plain = json.loads(self._path(student).read_text("utf-8"))
+            verdict = Verdict.from_plain(plain["verdict"])
+            return Entry(verdict, plain["key"], plain["seed"], plain["recorded"])
+        return None
+
+    def __iter__(self) -> Iterator[Entry]:
+        for path in sorted(self.folder.glob("*.json")):
+            if (entry := self[path.stem]) is not None:
+                yield entry
+
+    def write(self, entry: Entry) -> None:
+        """
+        Raises:
+            OSError: it could not be written; what was there is whole.
+        """
+        plain: dict[str, Any] = {"key": entry.key, "seed": entry.seed, "recorded": entry.recorded}
+        plain["verdict"] = entry.verdict.as_plain()
+        # Escaped: a submission may hold letters that no file can.
+        write_atomically(self._path(entry.verdict.student), json.dumps(plain).encode())
+
+    def _path(self, student: str) -> Path:
+        return self.folder / f"{student}.json"
+
+    def seed(self, key: str | None = None) -> int:
+        """The seed of the class: from `key`, else from a secret that is made once and kept beside the grades.
+
+        Raises:
+            OSError: the secret can be neither read nor written.
+        """
+        if key is None:
+            path = self.secrets / SECRET
+            if not path.exists():
+                write_atomically(path, secrets.token_hex(16).encode())
+                os.chmod(path, 0o600)
+            key = path.read_text("utf-8").strip()
+        return int.from_bytes(hashlib.sha256(f"{self.folder.name}:{key}".encode()).digest()[:4], "big") >> 1
+
+
+def version(release: Path) -> str:
+    """What stands for the checks: the notebook that was handed out, and every file of the two packages."""
+    total = hashlib.sha256(release.read_bytes())
+    for package in ("autograder", "llmlib"):
+        spec = importlib.util.find_spec(package)
+        assert spec is not None and spec.origin is not None
+        folder = Path(spec.origin).parent
+        for path in sorted(folder.rglob("*.py")):
+            total.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
