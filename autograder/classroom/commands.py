@@ -1,4 +1,4 @@
-"""What an instructor types: `autograder grade`, `replay`."""
+"""What an instructor types: `autograder grade`, `feedback`, `export`, `similar`, `replay`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from autograder import panel
 from autograder import exercises as catalogue
+from autograder import panel
 from autograder.child import AnswerProcess
-from autograder.classroom import crew, submissions
+from autograder.classroom import crew, exporting, feedback, similarity, submissions
 from autograder.classroom.grader import Verdict, chapter_of
 from autograder.classroom.journal import Entry, Journal, version
 from autograder.classroom.recording import Book, RecordingError
 from autograder.commands import GRADER_BROKE, UsageError
 from autograder.exercise import Chapter
+from autograder.files import write_atomically
 from autograder.sandbox import LEVELS, SandboxError, require
 
 MEGABYTE = 1 << 20
@@ -35,7 +36,7 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
     grade.add_argument("--submissions", type=Path, default=Path("submitted"), metavar="DIR",
                        help="STUDENT/CHAPTER/… or a folder of notebooks (default: submitted)")  # fmt: skip
     grade.add_argument("--pattern", default=submissions.FROM_FILE, metavar="REGEX",
-                       help="for a folder of notebooks: the file name, with a group (?P<student>…)")  # fmt: skip
+                       help="in a folder of notebooks: the file name, with (?P<student>…)")  # fmt: skip
     grade.add_argument("--jobs", type=_count, default=crew.cores(), metavar="N",
                        help="how many graders side by side (default: the cores)")  # fmt: skip
     grade.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -56,6 +57,26 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
     _root(again)
     again.add_argument("--json", action="store_true")
     again.set_defaults(run=replay)
+
+    back = subcommands.add_parser("feedback", help="write a page for each student of a graded chapter")
+    _chapter(back)
+    back.set_defaults(run=give_feedback)
+
+    out = subcommands.add_parser("export", help="marks as CSV: for Canvas, for Moodle, or generic")
+    _chapter(out)
+    out.add_argument("--format", default="generic", choices=exporting.FORMATS)
+    out.add_argument("--roster", type=Path, metavar="CSV", help="the file that Canvas or Moodle gave out")
+    out.add_argument(
+        "--output", type=Path, metavar="CSV", help="write it (default: only show what would change)"
+    )
+    out.set_defaults(run=export)
+
+    alike = subcommands.add_parser("similar", help="list answers that are alike, for a person to judge")
+    _chapter(alike)
+    alike.add_argument("--least", type=float, default=similarity.ALIKE, metavar="SHARE",
+                       help=f"how alike, from 0 to 1 (default: {similarity.ALIKE})")  # fmt: skip
+    alike.add_argument("--json", action="store_true")
+    alike.set_defaults(run=similar)
 
 
 def _chapter(parser: argparse.ArgumentParser) -> None:
@@ -209,3 +230,89 @@ def replay(options: argparse.Namespace) -> int:
         print("The same verdict as when it was graded." if same else
               f"It was {before['status']} with {before['points']} points when it was graded.")  # fmt: skip
     return int(not same)
+
+
+def _entries(options: argparse.Namespace) -> tuple[Chapter, Path, list[Entry]]:
+    chapter, course = find_chapter(options.chapter), options.course.absolute()
+    entries = list(Journal(course / "grades", chapter.slug))
+    if not entries:
+        raise UsageError(f"nothing of {chapter.slug} has been graded here: autograder grade {chapter.slug}")
+    return chapter, course, entries
+
+
+def give_feedback(options: argparse.Namespace) -> int:
+    chapter, course, entries = _entries(options)
+    book = Book(course, chapter.slug, release_path(course, chapter.slug))
+    try:
+        for entry in tqdm(entries, desc="feedback", disable=not sys.stderr.isatty()):
+            verdict = entry.verdict
+            by_hand = feedback.marks_by_hand(
+                book.course.db_url, book.course.course_id, chapter.slug, verdict.student
+            )
+            path = feedback.path_of(course / "feedback", verdict)
+            write_atomically(path, feedback.page(verdict, by_hand).encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    print(f"{len(entries)} pages in {course / 'feedback'}, STUDENT/{chapter.slug}/{chapter.slug}.html")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    chapter, course, _ = _entries(options)
+    book = Book(course, chapter.slug, release_path(course, chapter.slug))
+    try:
+        found = exporting.marks(book.course.db_url, book.course.course_id, chapter.slug)
+        if options.format == "generic":
+            table = exporting.generic(found, chapter.slug)
+        elif options.roster is None:
+            raise exporting.ExportError(f"name the file that {options.format} gave out: --roster CSV")
+        else:
+            table = exporting.filled(found, chapter.slug, options.format, options.roster)
+        if options.output is not None:
+            write_atomically(options.output.absolute(), table.text.encode())
+    except exporting.ExportError as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    for student, before, after in table.changes:
+        print(f"{student}: {before or 'nothing'} → {after}")
+    for student in table.missing:
+        print(f"! {student} is in no row and was left out")
+    waiting = sum(mark.waiting for mark in found)
+    if waiting:
+        print(f"! {waiting} of {len(found)} have answers that a person has still to mark")
+    done = f"written to {options.output}" if options.output else "nothing written: add --output FILE"
+    print(f"{len(table.changes)} marks change; {done}.")
+    return 0
+
+
+def similar(options: argparse.Namespace) -> int:
+    chapter, course, entries = _entries(options)
+    found = []
+    for exercise in chapter.exercises:
+        if exercise.takes_value:
+            continue
+        answers = {
+            entry.verdict.student: answer["source"]
+            for entry in entries
+            for report in entry.verdict.exercises
+            if report["exercise"] == exercise.name and report["status"] in ("passed", "failed")
+            if (answer := entry.verdict.answers.get(exercise.name))
+        }
+        found += similarity.pairs(exercise, answers, options.least)
+    if options.json:
+        print(json.dumps([vars(pair) for pair in found], ensure_ascii=False))
+        return 0
+    for pair in found:
+        exercise = catalogue.find(pair.exercise)
+        shared = f", a text that {pair.shared_by} share" if pair.shared_by > 2 else ""
+        print(f"{exercise.number}  {pair.likeness:4.0%}  {pair.authors[0]}  and  {pair.authors[1]}{shared}")
+    path = course / "grades" / f"{chapter.slug}-similar.html"
+    try:
+        write_atomically(path, similarity.page(found).encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    print(
+        f"{len(found)} pairs; side by side in {path}. Likeness proves nothing: short answers are often alike."
+    )
+    return 0

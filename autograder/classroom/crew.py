@@ -57,9 +57,7 @@ def grade_all(plan: Plan, submissions: list[Submission], jobs: int) -> Iterator[
     missing = yield from _side_by_side(plan, submissions, jobs)
     for submission in missing:  # each alone: whatever broke a process shows itself
         if (yield from _side_by_side(plan, [submission], 1)):
-            grader = plan.grader()
-            why = "the grader's process died while it graded this"
-            yield grader._nothing(submission.student, "grader_fault", why, None)
+            yield plan.grader().fault(submission.student, "its process died while it graded this")
 
 
 def _side_by_side(plan: Plan, submissions: list[Submission], jobs: int) -> Iterator[Verdict]:

@@ -29,7 +29,7 @@ class Verdict:
     """What was found in one submission.
 
     exercises: the reports, as `autograder check` prints them.
-    answers:   by exercise, the text that was graded and the helper cells before it, so that it can be repeated.
+    answers:   by exercise, the text that was graded and the helper cells before it: enough to repeat it.
     cells:     the rebuilt notebook; nothing for a file that could not be read.
     """
 
@@ -123,17 +123,20 @@ class Grader:
             received = parse(read_bytes(submission.path), submission.path.name)
         except Unreadable as problem:
             outcome: Outcome = "tampered" if problem.tampered else "crashed"
-            return self._nothing(submission.student, outcome, str(problem), "not attempted")
+            return self._nothing(submission.student, outcome, str(problem))
         try:
             return self._graded(submission.student, received)
         except Exception as error:
-            why = f"the grader broke, not the submission ({type(error).__name__}: {str(error)[:200]})"
-            return self._nothing(submission.student, "grader_fault", why, None)
+            return self.fault(submission.student, f"{type(error).__name__}: {str(error)[:200]}")
 
-    def _nothing(self, student: str, outcome: Outcome, why: str, kind: str | None) -> Verdict:
+    def fault(self, student: str, why: str) -> Verdict:
+        """The grader's own failure on a whole submission."""
+        return self._nothing(student, "grader_fault", f"the grader broke, not the submission ({why})")
+
+    def _nothing(self, student: str, outcome: Outcome, why: str) -> Verdict:
         reports = [ungraded(e, Failure("not attempted", why), seed=self.seed) for e in self.chapter.exercises]
-        if kind is None:
-            reports = [replace(r, status="grader_error", reason=why, checks=()) for r in reports]
+        if outcome == "grader_fault":
+            reports = [replace(r, status="grader_error", checks=()) for r in reports]
         plain = [report.as_json() for report in reports]
         return Verdict(student, self.chapter.slug, outcome, [why], self.isolation, plain)
 

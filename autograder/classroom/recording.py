@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
+import warnings
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import nbformat
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades, SaveCells
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder import panel
@@ -54,15 +54,20 @@ class Book:
             RecordingError: it could not be written.
         """
         try:
-            self._prepare()
-            notebook = self._notebook(verdict)
-            folder = Path(
-                self.course.format_path(self.course.autograded_directory, verdict.student, self.chapter)
-            )
-            self._enter(verdict, notebook, submitted)
-            write_atomically(folder / f"{self.chapter}.ipynb", nbformat.writes(notebook).encode())
+            with warnings.catch_warnings():  # nbgrader's, about its own use of SQLAlchemy
+                warnings.simplefilter("ignore", SAWarning)
+                self._record(verdict, submitted)
         except (OSError, SQLAlchemyError) as error:
             raise RecordingError(f"{type(error).__name__}: {str(error).splitlines()[0][:200]}") from None
+
+    def _record(self, verdict: Verdict, submitted: Path | None) -> None:
+        self._prepare()
+        notebook = self._notebook(verdict)
+        folder = Path(
+            self.course.format_path(self.course.autograded_directory, verdict.student, self.chapter)
+        )
+        self._enter(verdict, notebook, submitted)
+        write_atomically(folder / f"{self.chapter}.ipynb", nbformat.writes(notebook).encode())
 
     def _prepare(self) -> None:
         """The chapter is in the gradebook, as `nbgrader generate_assignment` would have put it there."""
@@ -237,7 +242,3 @@ def _text(value: Any) -> str:
 def _short(value: Any) -> str:
     text = _text(value)
     return text if len(text) <= MOST_OUTPUT else f"{text[:MOST_OUTPUT]}\n[{len(text):,} characters in all]"
-
-
-def writable(root: Path) -> bool:
-    return os.access(root, os.W_OK)

@@ -1,7 +1,7 @@
 """Find the notebooks that were handed in, and read them without trusting them.
 
-A file may be anything: a link to the gradebook, a device, a gigabyte, a truncated or re-encoded notebook. What
-an honest tool or a hasty hand can do to a notebook is repaired and noted; everything else is refused in words.
+A file may be anything: a link to the gradebook, a device, a gigabyte, a truncated or re-encoded notebook.
+What an honest tool or a hasty hand can do to a notebook is repaired and noted; the rest is refused in words.
 """
 
 from __future__ import annotations

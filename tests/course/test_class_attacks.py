@@ -1,0 +1,138 @@
+"""Every attack of the table, inside one class between honest neighbours whose marks stay."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import threading
+
+import pytest
+from attacks import ATTACKS, FULL
+from nbgrader.api import Gradebook
+from nbgrader_class import SLUG, class_of
+
+from autograder.classroom import crew, submissions
+from autograder.classroom.recording import Book
+
+HONEST = {"right": FULL, "zzz-right": FULL, "empty": 0, "half": 8}
+
+
+def _listening():
+    """A server that counts who comes."""
+    visits = []
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def wait():
+        while True:
+            try:
+                visits.append(server.accept())
+            except OSError:
+                return
+
+    threading.Thread(target=wait, daemon=True).start()
+    return server, visits
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """The class, its verdicts by student, and what was seen beside them."""
+    root = tmp_path_factory.mktemp("attacked")
+    course = class_of(root, ())
+    server, visits = _listening()
+    from nbgrader_class import submission
+
+    texts = {name: json.dumps(submission(name.removeprefix("zzz-"))) for name in HONEST}
+    for attack in ATTACKS:
+        text = json.dumps(attack.notebook())
+        texts[attack.name] = text.replace("COURSE", str(root)).replace("PORT", str(server.getsockname()[1]))
+    for student, text in texts.items():
+        folder = root / "submitted" / student / SLUG
+        folder.mkdir(parents=True)
+        (folder / f"{SLUG}.ipynb").write_text(text)
+    (root / "submitted" / "shadow" / SLUG).mkdir(parents=True)
+    for name in ("numpy.py", "torch.py", "llmlib.py"):
+        (root / "submitted" / "shadow" / SLUG / name).write_text("raise SystemExit('shadowed')")
+    (root / "submitted" / "shadow" / SLUG / f"{SLUG}.ipynb").write_text(texts["right"])
+    (root / "gradebook.db").write_bytes(b"")
+    for student in ("link", "linked-folder"):
+        (root / "submitted" / student).mkdir()
+    (root / "submitted" / "link" / SLUG).mkdir()
+    (root / "submitted" / "link" / SLUG / f"{SLUG}.ipynb").symlink_to(
+        root / "solutions" / SLUG / f"{SLUG}.ipynb"
+    )
+    (root / "submitted" / "linked-folder" / SLUG).symlink_to(root / "solutions" / SLUG)
+    (root / "gradebook.db").unlink()
+    before = {p: p.read_bytes() for p in (root / "submitted").rglob("*.ipynb") if not p.is_symlink()}
+    release = root / "chapters" / SLUG / f"{SLUG}.ipynb"
+    plan = crew.Plan(SLUG, release, seed=17, timeout=3.0)
+    found = submissions.find(root / "submitted", SLUG)
+    verdicts = {verdict.student: verdict for verdict in crew.grade_all(plan, found, 2)}
+    book = Book(root, SLUG, release)
+    for student in ("right", "html-script", "overmax", "negative-score", "forge-result", "points-100"):
+        book.record(verdicts[student])
+    server.close()
+    return course, verdicts, before, visits
+
+
+@pytest.mark.parametrize(("student", "points"), HONEST.items())
+def test_honest_neighbours_keep_their_marks(graded, student, points):
+    verdict = graded[1][student]
+    assert (verdict.points, verdict.outcome) == (points, "graded"), verdict.notes
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.number}-{attack.name}")
+def test_an_attack_earns_its_honest_value(graded, attack):
+    verdict = graded[1][attack.name]
+    told = [*verdict.notes, *(report["reason"] or "" for report in verdict.exercises)]
+    assert verdict.points == attack.points, told
+    assert verdict.outcome != "grader_fault", told
+    if attack.outcome is not None:
+        assert verdict.outcome == attack.outcome, told
+    assert attack.says in "\n".join(told)
+
+
+def test_every_verdict_gives_a_reason_for_every_lost_point(graded):
+    for verdict in graded[1].values():
+        for report in verdict.exercises:
+            assert report["points"] == report["max_points"] or report["reason"], (verdict.student, report)
+
+
+@pytest.mark.parametrize("student", ["link", "linked-folder"])
+def test_a_link_is_not_followed(graded, student):
+    verdict = graded[1][student]
+    assert (verdict.points, verdict.outcome) == (0, "tampered")
+    assert "link" in verdict.notes[0]
+
+
+def test_a_module_that_is_shipped_along_is_never_imported(graded):
+    assert graded[1]["shadow"].points == FULL
+
+
+def test_no_submission_was_changed(graded):
+    changed = [path.parent.parent.name for path, data in graded[2].items() if path.read_bytes() != data]
+    assert not changed
+
+
+def test_nothing_reached_the_network(graded):
+    assert not graded[3]
+
+
+def test_no_process_is_left(graded):
+    left = subprocess.run(["pgrep", "orphan4242"], capture_output=True, text=True)
+    assert not left.stdout
+
+
+def test_forged_outputs_never_reach_the_gradebook(graded):
+    with Gradebook(f"sqlite:///{graded[0].root / 'gradebook.db'}") as gradebook:
+        scores = {s.id: gradebook.find_submission(SLUG, s.id).score for s in gradebook.students}
+    assert scores == {
+        "right": FULL, "html-script": FULL, "overmax": FULL, "negative-score": FULL, "forge-result": 0,
+        "points-100": 0,
+    }  # fmt: skip
+
+
+def test_no_script_reaches_the_autograded_notebook(graded):
+    text = (graded[0].root / "autograded" / "html-script" / SLUG / f"{SLUG}.ipynb").read_text()
+    assert "alert(" in text, "the learner's words are still there"
+    assert "<script" not in text
