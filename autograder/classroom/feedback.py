@@ -32,7 +32,7 @@ def marks_by_hand(url: str, course: str, chapter: str, student: str) -> dict[str
         with Gradebook(url, course) as gradebook:
             notebook = gradebook.find_submission_notebook(chapter, chapter, student)
             grades = {g.name: g for g in notebook.grades}
-            comments = {c.name: c.comment for c in notebook.comments if c.comment}
+            comments = {c.name: c.manual_comment for c in notebook.comments if c.manual_comment}
             return {
                 name: {
                     "points": grades[name].manual_score if name in grades else None,
@@ -52,10 +52,11 @@ def page(verdict: Verdict, by_hand: dict[str, dict[str, Any]]) -> str:
     parts = [
         "<!doctype html>", '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width">',
-        f"<title>{escape(chapter.title)}: {escape(verdict.student)}</title><style>{STYLE}</style></head><body>",
+        f"<title>{escape(chapter.title)}: {escape(verdict.student)}</title>",
+        f"<style>{STYLE}</style></head><body>",
         f"<h1>Chapter {chapter.number} · {escape(chapter.title)}</h1>",
-        f"<p><strong>{escape(verdict.student)}</strong>: {verdict.points} of {verdict.max_points} points from "
-        "the checks.</p>",
+        f"<p><strong>{escape(verdict.student)}</strong>: {verdict.points} of {verdict.max_points} points "
+        "from the checks.</p>",
     ]  # fmt: skip
     if verdict.notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in verdict.notes)

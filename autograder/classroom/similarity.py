@@ -152,13 +152,13 @@ def page(found: list[Pair]) -> str:
     """The pairs side by side, as a page that stands alone."""
     differ = difflib.HtmlDiff(wrapcolumn=60)
     tables = "".join(
-        f"<h2>{_safe(p.exercise)}: {_safe(p.authors[0])} and {_safe(p.authors[1])}, {p.likeness:.0%} alike</h2>"
+        f"<h2>{_safe(p.exercise)}: {_safe(' and '.join(p.authors))}, {p.likeness:.0%} alike</h2>"
         + differ.make_table(p.texts[0].splitlines(), p.texts[1].splitlines(), *map(_safe, p.authors))
         for p in found
     )
-    style = "<style>:root{color-scheme:light dark}body{font:15px system-ui;margin:2em}td{font:13px monospace}</style>"
-    title = "<title>Similar answers</title>"
-    return f'<!doctype html><html lang="en"><head><meta charset="utf-8">{title}{style}</head><body>{tables}</body></html>'
+    style = ":root{color-scheme:light dark}body{font:15px system-ui;margin:2em}td{font:13px monospace}"
+    head = f'<meta charset="utf-8"><title>Similar answers</title><style>{style}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{tables}</body></html>'
 
 
 def _safe(text: str) -> str:

@@ -147,10 +147,11 @@ def read_bytes(path: Path) -> bytes:
         link = path.is_symlink()
         why = "it is a link: links are not followed" if link else error.strerror or str(error)
         raise Unreadable(f"cannot read {path.name}: {why}", tampered=link) from None
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(handle)
+        raise Unreadable(f"{path.name} is no plain file", tampered=True)
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise Unreadable(f"{path.name} is no plain file", tampered=True)
         data = b"" if about.st_size > MOST_BYTES else file.read(MOST_BYTES + 1)
         if about.st_size > MOST_BYTES or len(data) > MOST_BYTES:
             raise Unreadable(f"{path.name} is larger than {MOST_BYTES >> 20} MB: clear its outputs")

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Submissions that cheat, break or only look strange: each a real notebook of chapter 3, made from a function.
 
 Each function changes a notebook as handed out; `solved` first fills in the course's answers. The number in
@@ -214,7 +215,9 @@ ATTACKS = (
     Attack(30, "hang-swallow", in_first("import time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass"),
            WITHOUT_FIRST, "crashed", solved=True),
     Attack(31, "memory", in_first("x = torch.ones(3 << 28)", before="import torch"), WITHOUT_FIRST, solved=True),
-    Attack(32, "flood", in_first("print('x' * 100_000_000)\nprint('y' * 100_000_000)"), FULL, solved=True),
+    Attack(32, "flood", in_first("line = 'x' * 1_000_000\nfor _ in range(200): print(line)"), FULL, solved=True),
+    Attack(32, "flood-past-python", in_first("import os\nfor _ in range(200): os.write(1, b'x' * 1_000_000)"),
+           FULL, solved=True),
     Attack(33, "exec", in_first("import subprocess\nsubprocess.Popen(['sleep', '4242'], start_new_session=True)"),
            WITHOUT_FIRST, solved=True, says="not permitted"),
     Attack(33, "orphan", in_first(

@@ -1,0 +1,270 @@
+"""`autograder grade` as an instructor uses it: again, interrupted, gradebook locked; and what follows it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from nbgrader.api import Gradebook
+from nbgrader_class import ROOT, SLUG, answers, class_of, submission
+
+from autograder.child import AnswerProcess
+from autograder.classroom import similarity
+from autograder.classroom.journal import Journal
+from autograder.cli import main
+from autograder.exercises import find, find_chapter
+from autograder.judging import expect
+from autograder.values import text_of
+
+STUDENTS = ("right", "half", "empty", "noisy", "foreign", "copied")
+POINTS = {"right": 42, "half": 8, "empty": 0, "noisy": 42, "foreign": 42, "copied": 42}
+WRONG = "def causal_mask(length):\n    import torch\n    return torch.ones(length, length).triu().bool()"
+
+
+def run(course, *arguments):
+    return main([*arguments, "--course", str(course)])
+
+
+def scores(course):
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        return {s.id: gradebook.find_submission(SLUG, s.id).score for s in gradebook.students}
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A graded class: nbgrader's six, and one with a named mistake who was late."""
+    course = class_of(tmp_path_factory.mktemp("class"), STUDENTS)
+    notebook = submission("right")
+    answers(notebook)[find("3.3").grade_id].source = WRONG
+    folder = course.root / "submitted" / "late" / SLUG
+    folder.mkdir(parents=True)
+    (folder / f"{SLUG}.ipynb").write_text(json.dumps(notebook))
+    (folder / "timestamp.txt").write_text("2030-01-01 10:00:00 UTC")
+    with (course.root / "nbgrader_config.py").open("a") as file:
+        file.write("\nc.LateSubmissionPlugin.penalty_method = 'zero'\n")
+    # A new gradebook calls `alembic` by its bare name, as nbgrader_config.py knows.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}") as gradebook:
+        gradebook.add_assignment(SLUG, duedate="2029-12-31 10:00:00 UTC")
+    assert run(course.root, "grade", SLUG, "--jobs", "2", "--json") == 0
+    return course.root
+
+
+def test_every_student_has_the_honest_mark(course):
+    assert scores(course) == {**POINTS, "late": 39}
+
+
+def test_the_marks_are_nbgrader_s_own_formgrader_s_and_penalties_too(course):
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        late = gradebook.find_submission(SLUG, "late")
+        assert late.total_seconds_late > 0 and late.late_submission_penalty == late.score
+        waiting = [
+            g.name
+            for g in gradebook.find_submission_notebook(SLUG, SLUG, "right").grades
+            if g.needs_manual_grade
+        ]
+        assert waiting == ["attention-why-divide"]
+    assert (course / "autograded" / "late" / SLUG / f"{SLUG}.ipynb").is_file()
+
+
+def test_what_has_not_changed_is_not_graded_again(course, capsys):
+    assert run(course, "grade", "3") == 0
+    assert "0 of 7 submissions to grade" in capsys.readouterr().out
+
+
+def test_a_changed_submission_alone_is_graded_again(course, capsys):
+    path = course / "submitted" / "empty" / SLUG / f"{SLUG}.ipynb"
+    before = path.read_bytes()
+    try:
+        path.write_text(json.dumps(submission("half")))
+        assert run(course, "grade", "3") == 0
+        assert "1 of 7 submissions to grade" in capsys.readouterr().out
+        assert scores(course)["empty"] == POINTS["half"]
+    finally:
+        path.write_bytes(before)
+        assert run(course, "grade", "3") == 0
+    assert scores(course)["empty"] == 0
+
+
+def test_a_locked_gradebook_loses_nothing(course, capsys):
+    lock = sqlite3.connect(course / "gradebook.db")
+    lock.execute("begin exclusive")
+    try:
+        assert run(course, "grade", "3", "--again") == 3
+        assert "not yet in the gradebook" in capsys.readouterr().out
+    finally:
+        lock.close()
+    assert {e.verdict.student: e.verdict.points for e in Journal(course / "grades", SLUG)}["right"] == 42
+    assert run(course, "grade", "3") == 0
+    assert "0 of 7 submissions to grade" in capsys.readouterr().out
+    assert all(entry.recorded for entry in Journal(course / "grades", SLUG))
+
+
+def test_a_mark_given_by_hand_stays(course):
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        grade = gradebook.find_grade("attention-why-divide", SLUG, SLUG, "right")
+        grade.manual_score = 2.5
+        comment = gradebook.find_comment("attention-why-divide", SLUG, SLUG, "right")
+        comment.manual_comment = "Good, but <b>which</b> variance?"
+        gradebook.db.commit()
+    assert run(course, "grade", "3", "--again") == 0
+    assert scores(course)["right"] == 44.5
+    assert run(course, "feedback", "3") == 0
+    page = (course / "feedback" / "right" / SLUG / f"{SLUG}.html").read_text()
+    assert "2.5 of 3 points" in page and "Good, but &lt;b&gt;which&lt;/b&gt; variance?" in page
+
+
+def test_feedback_names_the_mistake_and_reveals_no_expected_value(course):
+    assert run(course, "feedback", SLUG) == 0
+    page = (course / "feedback" / "late" / SLUG / f"{SLUG}.html").read_text()
+    report = next(r for e in Journal(course / "grades", SLUG) if e.verdict.student == "late"
+                  for r in e.verdict.exercises if r["number"] == "3.3")  # fmt: skip
+    assert report["misconception"]["title"] in page
+    assert "<script" not in page and "http" not in page
+    seed = Journal(course / "grades", SLUG).seed()
+    shown = [
+        text_of(expect(exercise.reference, case).value)
+        for exercise in find_chapter(3).exercises
+        if exercise.reference is not None
+        for place, check in enumerate(exercise.checks)
+        for case in check.cases(torch.Generator().manual_seed(1000 * seed + place))
+    ]
+    numbers = {n for text in shown for n in re.findall(r"-?\d\.\d{3,}", text)}
+    assert len(numbers) > 100
+    assert not [n for n in numbers if n in page]
+
+
+def test_replay_repeats_a_verdict(course, capsys):
+    assert run(course, "replay", "late", "3.3") == 0
+    out = capsys.readouterr().out
+    assert "The same verdict as when it was graded." in out and "The smallest example" in out
+
+
+def test_check_gives_the_same_verdict_with_the_same_seed(course, capsys):
+    """A learner's `check` of a whole notebook is the instructor's engine."""
+    entry = Journal(course / "grades", SLUG)["late"]
+    path = course / "submitted" / "late" / SLUG / f"{SLUG}.ipynb"
+    capsys.readouterr()
+    assert main(["check", str(path), "--json", "--seed", str(entry.seed)]) == 0
+    mine = json.loads(capsys.readouterr().out)
+    for one, other in zip(mine, entry.verdict.exercises, strict=True):
+        assert {**one, "duration": 0} == {**other, "duration": 0}
+
+
+def test_marks_as_a_table(course, tmp_path, capsys):
+    assert run(course, "export", "3") == 0
+    assert "nothing written" in capsys.readouterr().out
+    out = tmp_path / "marks.csv"
+    assert run(course, "export", "3", "--output", str(out)) == 0
+    rows = {row["student"]: row for row in csv.DictReader(out.open())}
+    assert (
+        rows["half"]["score"] == "8" and rows["late"]["score"] == "0" and rows["late"]["late_penalty"] == "39"
+    )
+    assert rows["empty"]["waiting_for_a_person"] == ""
+
+
+def test_canvas_s_own_file_is_filled_in(course, tmp_path, capsys):
+    roster, out = tmp_path / "canvas.csv", tmp_path / "filled.csv"
+    roster.write_text(
+        "Student,ID,SIS Login ID,Section\nLee,1,half@uni.example,A\nOno,2,right,A\nNew,3,nobody,A\n"
+    )
+    assert (
+        run(course, "export", "3", "--format", "canvas", "--roster", str(roster), "--output", str(out)) == 0
+    )
+    said = capsys.readouterr().out
+    assert "half: nothing → 8" in said and "copied is in no row" in said
+    rows = {row["ID"]: row for row in csv.DictReader(out.open())}
+    assert rows["1"][SLUG] == "8" and rows["3"][SLUG] == "" and rows["1"]["Section"] == "A"
+
+
+def test_an_ambiguous_student_is_refused(course, tmp_path, capsys):
+    roster = tmp_path / "moodle.csv"
+    roster.write_text("Identifier,Email address,Grade\n1,half@uni.example,\n2,half@other.example,\n")
+    out = tmp_path / "out.csv"
+    assert (
+        run(course, "export", "3", "--format", "moodle", "--roster", str(roster), "--output", str(out)) == 2
+    )
+    assert "half fits 2 rows" in capsys.readouterr().err and not out.exists()
+
+
+def test_similar_answers_survive_renaming():
+    exercise = find("3.3")
+    one = "def causal_mask(length):\n    rows = torch.arange(length)\n    return rows[None] <= rows[:, None]"
+    same = 'def causal_mask(n: int):\n    """Mine."""\n    p = torch.arange(n)  # places\n'
+    same += "    return (p[None] <= p[:, None])"
+    other = (
+        "def causal_mask(length):\n    return torch.stack([torch.arange(length) <= i for i in range(length)])"
+    )
+    found = similarity.pairs(exercise, {"ann": one, "bob": same, "carl": other})
+    students = [p for p in found if set(p.authors) <= {"ann", "bob", "carl"}]
+    assert [(p.authors, p.likeness) for p in students] == [(("ann", "bob"), 1.0)]
+
+
+def test_the_course_s_solution_counts_as_an_author(course, capsys):
+    assert run(course, "similar", "3") == 0
+    out = capsys.readouterr().out
+    assert "the course's solution" in out and "Likeness proves nothing" in out
+    assert (course / "grades" / f"{SLUG}-similar.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("grade", "99"), "there is no chapter '99'"),
+        (("grade", "3", "--submissions", "nowhere"), "there is no folder"),
+        (("feedback", "4"), "nothing of 04-many-heads has been graded here"),
+        (("replay", "nobody", "3.3"), "no verdict on 'nobody'"),
+        (("export", "3", "--format", "canvas"), "--roster CSV"),
+    ],
+)
+def test_a_call_that_cannot_be_served_is_told_why(course, capsys, arguments, words):
+    assert run(course, *arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_level_that_this_machine_lacks_is_refused(course, capsys, monkeypatch):
+    process = AnswerProcess(bubblewrap=False)
+    monkeypatch.setattr("autograder.classroom.commands.AnswerProcess", lambda device: process)
+    assert run(course, "grade", "3", "--require-sandbox", "sandbox") == 2
+    assert "at least 'sandbox' is required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
+def test_killed_at_random_instants_nothing_is_lost_or_doubled(tmp_path, kills):
+    course = class_of(tmp_path, STUDENTS).root
+    command = [sys.executable, "-m", "autograder.cli", "grade", "3", "--again"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "AUTOGRADER_PROGRESS": "off",
+        "OMP_NUM_THREADS": "1",
+    }
+    chance = random.Random(0)
+    known: dict[str, int] = {}
+    for _ in range(kills):
+        process = subprocess.Popen(
+            command, cwd=course, env=environment, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(chance.uniform(3, 14))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        reached = {e.verdict.student: e.verdict.points for e in Journal(course / "grades", SLUG)}
+        assert known.items() <= reached.items(), "a verdict that was there is there"
+        assert all(POINTS[student] == points for student, points in reached.items())
+        known = reached
+    done = subprocess.run([*command[:-1]], cwd=course, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert scores(course) == POINTS
+    assert not [p for p in Path(course / "grades").rglob("*.part") if time.time() - p.stat().st_mtime < 0]
