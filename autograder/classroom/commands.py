@@ -1,10 +1,12 @@
-"""What an instructor types: `autograder grade`, `feedback`, `export`, `similar`, `replay`."""
+"""What an instructor types: `autograder grade`, `feedback`, `export`, `similar`, `report`, …"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import tempfile
+import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -17,8 +19,8 @@ from tqdm import tqdm
 from autograder import exercises as catalogue
 from autograder import panel
 from autograder.child import AnswerProcess
-from autograder.classroom import crew, exporting, feedback, similarity, submissions
-from autograder.classroom.grader import Verdict, chapter_of
+from autograder.classroom import crew, exporting, feedback, lecture, rehearsal, similarity, submissions
+from autograder.classroom.grader import Verdict, chapter_of, release_of
 from autograder.classroom.journal import Entry, Journal, version
 from autograder.classroom.recording import Book, RecordingError
 from autograder.commands import GRADER_BROKE, UsageError
@@ -70,6 +72,18 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
         "--output", type=Path, metavar="CSV", help="write it (default: only show what would change)"
     )
     out.set_defaults(run=export)
+
+    page = subcommands.add_parser("report", help="a page for the next lecture: how the class did")
+    _chapter(page)
+    page.set_defaults(run=report)
+
+    try_out = subcommands.add_parser("rehearse", help="grade a made-up class, to try this machine")
+    _chapter(try_out)
+    try_out.add_argument("--jobs", type=_count, default=crew.cores(), metavar="N")
+    try_out.add_argument(
+        "--timeout", type=float, default=3.0, metavar="S", help="for an exercise (default: 3)"
+    )
+    try_out.set_defaults(run=rehearse)
 
     alike = subcommands.add_parser("similar", help="list answers that are alike, for a person to judge")
     _chapter(alike)
@@ -316,3 +330,60 @@ def similar(options: argparse.Namespace) -> int:
         f"{len(found)} pairs; side by side in {path}. Likeness proves nothing: short answers are often alike."
     )
     return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    chapter, course, entries = _entries(options)
+    path = course / "grades" / f"{chapter.slug}-report.html"
+    try:
+        write_atomically(path, lecture.page(chapter, [entry.verdict for entry in entries]).encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    print(f"{len(entries)} submissions: {path}")
+    return 0
+
+
+def rehearse(options: argparse.Namespace) -> int:
+    """Exit code 1 if one submission earned what it should not, or less than it should."""
+    chapter, course = find_chapter(options.chapter), options.course.absolute()
+    release = release_path(course, chapter.slug)
+    solution = course / "solutions" / chapter.slug / f"{chapter.slug}.ipynb"
+    if not solution.is_file():
+        raise UsageError(f"{solution} is not there: rehearse in the course's own folder")
+    with AnswerProcess() as process:
+        isolation = process.isolation
+    cast = {p.name: p for p in rehearsal.players(chapter, release_of(release), release_of(solution))}
+    notebook = json.loads(release.read_text("utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        due = [
+            submissions.Submission(p.name, rehearsal.write(p, Path(folder), notebook)) for p in cast.values()
+        ]
+        plan = crew.Plan(chapter.slug, release, seed=time.time_ns() % 2**31, timeout=options.timeout)
+        began = time.perf_counter()
+        bar = tqdm(total=len(due), desc="rehearsing", disable=not sys.stderr.isatty())
+        verdicts = {}
+        with bar, closing(crew.grade_all(plan, due, min(options.jobs, len(due)))) as reached:
+            for verdict in reached:
+                verdicts[verdict.student] = verdict
+                bar.update()
+        seconds = time.perf_counter() - began
+    wrong = []
+    for kind in dict.fromkeys(p.kind for p in cast.values()):
+        those = [p for p in cast.values() if p.kind == kind]
+        bad = [p for p in those if not _as_expected(p, verdicts[p.name])]
+        wrong += bad
+        print(f"{kind:9} {len(those) - len(bad):4} of {len(those)} as they should be")
+    for player in wrong:
+        verdict = verdicts[player.name]
+        print(f"! {player.name}: {verdict.points} of {verdict.max_points} points, {verdict.outcome}")
+    rate = 60 * len(due) / seconds
+    print(f"{len(due)} submissions in {seconds:.0f} s, {rate:.0f} a minute; answers ran at {isolation}")
+    return int(bool(wrong))
+
+
+def _as_expected(player: rehearsal.Player, verdict: Verdict) -> bool:
+    if player.mistake:
+        found = next(r for r in verdict.exercises if r["exercise"] == player.exercise)
+        named = (found["misconception"] or {}).get("id") == player.mistake
+        return named and found["points"] < found["max_points"]
+    return verdict.points == player.points and verdict.outcome != "grader_fault"

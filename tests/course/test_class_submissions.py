@@ -97,7 +97,7 @@ def test_a_pipe_and_a_folder_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.ipynb")
     (tmp_path / "folder.ipynb").mkdir()
     for name in ("pipe.ipynb", "folder.ipynb"):
-        with pytest.raises(Unreadable, match="no plain file|cannot read"):
+        with pytest.raises(Unreadable, match=r"no plain file|cannot read"):
             submissions.read_bytes(tmp_path / name)
 
 
