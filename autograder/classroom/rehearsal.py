@@ -1,4 +1,4 @@
-"""A class that never was: right, wrong, blank and hostile submissions, to try the grader before the real one."""
+"""A class that never was: right, wrong, blank and hostile submissions, to try this machine."""
 
 from __future__ import annotations
 

@@ -218,6 +218,26 @@ def test_the_course_s_solution_counts_as_an_author(course, capsys):
     assert (course / "grades" / f"{SLUG}-similar.html").is_file()
 
 
+def test_the_page_for_the_lecture_tells_the_mistake_and_no_name(course):
+    assert run(course, "report", "3") == 0
+    page = (course / "grades" / f"{SLUG}-report.html").read_text()
+    assert "1 times" in page or "mirrored" in page or "To discuss:" in page
+    assert "triu" in page, "the snippet of the one who made it"
+    assert not re.search(r"\b(late|noisy|foreign|copied)\b", re.sub(r"<svg.*?</svg>", "", page))
+    assert 'role="img"' in page and "<script" not in page
+
+
+def test_a_rehearsal_finds_everything_as_it_should_be(capsys):
+    """Right alternatives pass, mistakes are named, and nothing hostile earns a point."""
+    assert run(ROOT, "rehearse", "3", "--jobs", "2") == 0
+    out = capsys.readouterr().out
+    counts = {line.split()[0]: (int(line.split()[1]), int(line.split()[3])) for line in out.splitlines()
+              if line.endswith("as they should be")}  # fmt: skip
+    assert set(counts) == {"right", "blank", "mistaken", "hostile"}
+    assert all(good == all_ for good, all_ in counts.values()) and counts["mistaken"][1] >= 30
+    assert "a minute; answers ran at" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

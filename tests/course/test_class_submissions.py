@@ -143,7 +143,8 @@ def test_an_answer_leans_on_the_learner_s_own_cells(grader, right, tmp_path):
     notebook = copy.deepcopy(right)
     answer = next(c for c in notebook["cells"] if "def causal_mask" in "".join(c["source"]))
     answer["source"] = "def causal_mask(length):\n    return upto(length, LIMIT)"
-    helper = "import torch\nLIMIT: int = 2 - 2\n\ndef upto(n, d):\n    return torch.ones(n, n).tril(d).bool()\nprint(1 / 0)"
+    helper = "import torch\nLIMIT: int = 2 - 2\nprint(1 / 0)\n"
+    helper += "def upto(n, d):\n    return torch.ones(n, n).tril(d).bool()"
     notebook["cells"].insert(
         1, {"cell_type": "code", "id": "own", "metadata": {}, "source": helper, "outputs": []}
     )
