@@ -1,6 +1,6 @@
 """Grading a class: `autograder grade` beside `nbgrader autograde`, the same submissions of chapter 3.
 
-    python benchmarks/class_speed.py                      # 200 submissions; nbgrader gets the first 10 of them
+    python benchmarks/class_speed.py                      # 200 submissions; nbgrader gets 10 of them
     python benchmarks/class_speed.py --curve 20 200 2000  # and what a further submission costs
 
 Of ten submissions six are right, three half right and one is blank; every answer that was written carries a

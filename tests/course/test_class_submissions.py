@@ -182,8 +182,9 @@ def test_another_pattern_and_a_file_that_does_not_fit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "words"), [("(", "no regular expression"), ("x", "needs a group"), (r"(?P<student>x)", "holds neither")]
-)  # fmt: skip
+    ("pattern", "words"),
+    [("(", "no regular expression"), ("x", "needs a group"), (r"(?P<student>x)", "holds neither")],
+)
 def test_nothing_to_grade_is_told_why(tmp_path, pattern, words):
     with pytest.raises(NothingSubmitted, match=words):
         submissions.find(tmp_path, SLUG, pattern)
