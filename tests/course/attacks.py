@@ -196,8 +196,9 @@ ATTACKS = (
     Attack(18, "overmax-blank", shown(result("99.0")), 0),
     Attack(19, "mute-errors", everywhere("import sys\nsys.exc_info = lambda: None\nsys.excepthook = None"), 0),
     Attack(20, "read-history", everywhere("def NAME(*a, **k): return In[-1], _oh, globals()"), 0),
-    Attack(21, "read-disk", in_first("import os\nraise RuntimeError(f'sees {os.path.exists(\"COURSE\")}')"),
-           WITHOUT_FIRST, solved=True, says="sees False"),
+    Attack(21, "read-disk", in_first(
+           "try: seen = open('COURSE/solutions/03-attention/03-attention.ipynb').read(9)\nexcept OSError: seen = 'nothing'\n"
+           "raise RuntimeError(f'sees {seen}')"), WITHOUT_FIRST, solved=True, says="sees nothing"),
     Attack(21, "read-own-source", in_first("import glob\nraise RuntimeError(f'sees {glob.glob(\"/**/*.ipynb\")}')"),
            WITHOUT_FIRST, solved=True, says="sees []"),
     Attack(22, "gradebook-sql", everywhere("import sqlite3\nb = sqlite3.connect('COURSE/gradebook.db')\n"
@@ -237,7 +238,7 @@ ATTACKS = (
            shown({"output_type": "display_data", "metadata": {}, "data": {"text/html": "<script>alert(1)</script>"}}),
            lambda n: n.cells.insert(2, nbformat.v4.new_markdown_cell("<script>alert(2)</script>"))), FULL, solved=True),
     Attack(40, "pickle-result", everywhere(
-           "import os\nclass Boom:\n    def __reduce__(self): return os.system, ('touch /tmp/boom',)\n"
+           "import os\nclass Boom:\n    def __reduce__(self): return os.system, ('touch boom',)\n"
            "def NAME(*a, **k): return Boom()"), 0),
     Attack(41, "nbval-skip", lambda n: [c.metadata.update(tags=["nbval-skip"]) for c in n.cells], FULL, solved=True),
     Attack(42, "hardcode", lambda n: answers(n).get(find("3.3").grade_id).update(
