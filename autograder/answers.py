@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def _defined(source: str) -> set[str]:
     return names
 
 
+@lru_cache(maxsize=1024)  # the course's own cells are the same in every submission
 def definitions(source: str) -> str:
     """Imports, functions and plain assignments of a helper cell: what an answer may lean on.
 

@@ -166,6 +166,7 @@ def grade_class(options: argparse.Namespace) -> int:
             verdicts[verdict.student] = verdict
             _record(book, journal, entry, paths[verdict.student], troubles)
             bar.update()
+    book.close()
     ordered = [verdicts[s.student] for s in found]
     if options.json:
         print(json.dumps([verdict.as_json() for verdict in ordered], ensure_ascii=False))

@@ -1,8 +1,8 @@
 """Put a verdict where nbgrader looks: a notebook in `autograded/`, and the gradebook through its own API.
 
 The notebook is the rebuilt one. Its check cells show the verdict; what the learner's other cells had shown
-stays, cleaned of everything that a browser could run, and is marked as submitted. nbgrader's own
-preprocessors then read the points from it, so that comments, late submissions and whatever penalty the
+stays, cleaned of everything that a browser could run, and is marked as submitted. The points are entered by
+nbgrader's own rules, so that comments, late submissions and whatever penalty the
 course has configured work as they always do.
 """
 
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades, SaveCells
+from nbgrader.preprocessors import AssignLatePenalties, SaveCells
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from traitlets.config import Config, PyFileConfigLoader
 
@@ -47,6 +48,7 @@ class Book:
         self.config = _config(root)
         self.course = CourseDirectory(config=self.config)
         self._prepared = False
+        self._gradebook: Gradebook | None = None
 
     def record(self, verdict: Verdict, submitted: Path | None = None) -> None:
         """
@@ -92,19 +94,48 @@ class Book:
         handed_in = None
         if submitted is not None and not (submitted / "timestamp.txt").is_symlink():
             handed_in = self.course.get_existing_timestamp(str(submitted))
-        with Gradebook(self.course.db_url, self.course.course_id) as gradebook:
+        when = {"timestamp": handed_in} if handed_in else {}
+        gradebook = self._open()
+        try:
             gradebook.update_or_create_student(verdict.student)
-            when = {"timestamp": handed_in} if handed_in else {}
-            gradebook.update_or_create_submission(self.chapter, verdict.student, **when)
-        resources = self._about(verdict.student)
-        SaveAutoGrades(config=self.config).preprocess(notebook, resources)
-        with Gradebook(self.course.db_url, self.course.course_id) as gradebook:
-            for name in verdict.faults:  # never a zero, and never full marks: a person decides
-                check = f"{find(name).grade_id}-check"
-                grade = gradebook.find_grade(check, self.chapter, self.chapter, verdict.student)
-                grade.auto_score, grade.needs_manual_grade = None, True
+            submission = gradebook.update_or_create_submission(self.chapter, verdict.student, **when)
+            self._mark(gradebook, verdict, notebook)
+            late = submission.total_seconds_late > 0 or submission.late_submission_penalty
             gradebook.db.commit()
-        AssignLatePenalties(config=self.config).preprocess(notebook, resources)
+        except SQLAlchemyError:
+            self.close()
+            raise
+        if late:
+            AssignLatePenalties(config=self.config).preprocess(notebook, self._about(verdict.student))
+            gradebook.db.expire_all()
+
+    def _mark(self, gradebook: Gradebook, verdict: Verdict, notebook: nbformat.NotebookNode) -> None:
+        """What nbgrader's SaveAutoGrades enters, in one transaction: it makes one for every cell."""
+        row = gradebook.find_submission_notebook(self.chapter, self.chapter, verdict.student)
+        grades = {grade.name: grade for grade in row.grades}
+        comments = {comment.name: comment for comment in row.comments}
+        faults = {f"{find(name).grade_id}-check" for name in verdict.faults}
+        for cell in notebook.cells:
+            name = grade_id(cell)
+            if name in grades:
+                # A fault of the grader is never a zero, and never full marks: a person decides.
+                score = None if name in faults else utils.determine_grade(cell)[0]
+                grades[name].auto_score = score
+                grades[name].needs_manual_grade = score is None or grades[name].manual_score is not None
+            if name in comments:
+                untouched = cell.metadata.nbgrader.get("checksum") == utils.compute_checksum(cell)
+                comments[name].auto_comment = "No response." if untouched else None
+
+    def _open(self) -> Gradebook:
+        if self._gradebook is None:
+            self._gradebook = Gradebook(self.course.db_url, self.course.course_id)
+        return self._gradebook
+
+    def close(self) -> None:
+        """Let go of the gradebook; what was recorded is in it."""
+        gradebook, self._gradebook = self._gradebook, None
+        if gradebook is not None:
+            gradebook.close()
 
     def _notebook(self, verdict: Verdict) -> nbformat.NotebookNode:
         release = json.loads(self.release.read_text("utf-8"))
