@@ -23,8 +23,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from llmlib.clipping import clip_gradients
 from llmlib.gpt import GPT, GPTConfig
-from llmlib.training import TrainingConfig, clip_gradients, make_optimizer
+from llmlib.optimizers import make_optimizer
+from llmlib.training_config import TrainingConfig
 
 # On the CPU nanoGPT's configuration for it; on a GPU its larger one, which keeps a GPU busy.
 SHAPES = {

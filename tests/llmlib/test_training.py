@@ -18,18 +18,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from llmlib import checkpoints
+from llmlib.clipping import clip_gradients
 from llmlib.gpt import GPT, GPTConfig
+from llmlib.optimizers import make_optimizer, parameter_groups
+from llmlib.schedule import cosine_schedule
 from llmlib.training import (
     Checkpoint,
     CheckpointError,
     Record,
     TrainingConfig,
-    clip_gradients,
-    cosine_schedule,
     estimate_loss,
     evaluate,
-    make_optimizer,
-    parameter_groups,
     train,
 )
 
