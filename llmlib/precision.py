@@ -13,6 +13,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor, nn
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
@@ -31,3 +32,16 @@ def lower_precision(device: torch.device, precision: str) -> AbstractContextMana
     if precision == "bfloat16" and multiplies_bfloat16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+class InPrecision(nn.Module):
+    """A model whose forward pass runs in this precision. Its logits are float32, and so are its weights."""
+
+    def __init__(self, model: nn.Module, precision: str) -> None:
+        super().__init__()
+        self.model = model
+        self.precision = precision
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        with lower_precision(tokens.device, self.precision):
+            return self.model(tokens).float()

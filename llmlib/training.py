@@ -1,7 +1,14 @@
 """The training loop.
 
 A run that was interrupted and resumed ends with the same weights, bit for bit, as one that was not (on the
-same machine, with the same number of threads).
+same machine, with the same number of threads). A killed run loses what it did since its last checkpoint and
+does it again, to the same result.
+
+A run by the clock (`TrainingConfig.seconds`) reads its learning rates off the clock, so no two such runs are
+equal, resumed or not. What holds: it goes on from the same weights, with the batches and the dropout that
+were next, and its clock goes on from where it stood at the checkpoint, so that the time in between is not
+counted and the whole schedule is run through once. Were the clock to show the same times, the weights would
+be the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -18,12 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from llmlib.accumulation import accumulate_gradients
 from llmlib.checkpoints import CheckpointError
 from llmlib.clipping import clip_gradients
 from llmlib.data import get_batch
 from llmlib.interrupts import stop_after_the_step
 from llmlib.optimizers import make_optimizer
-from llmlib.precision import lower_precision
+from llmlib.precision import InPrecision, lower_precision
 from llmlib.run_state import Checkpoint, Record, own_random_numbers, random_states, set_random_states
 from llmlib.schedule import cosine_schedule
 from llmlib.training_config import TrainingConfig
@@ -161,12 +169,26 @@ def _step(
     )
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group.get("pace", 1.0)
-    with lower_precision(inputs.device, config.precision):
-        logits = model(inputs)
-    loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-    optimizer.zero_grad()
-    loss.backward()
+    loss = _gradients(model, inputs, targets, config)
     if config.clip:
         clip_gradients(model.parameters(), config.clip)
     optimizer.step()
+    return loss
+
+
+def _gradients(
+    model: nn.Module,
+    inputs: Int[Tensor, "batch length"],
+    targets: Int[Tensor, "batch length"],
+    config: TrainingConfig,
+) -> Float[Tensor, ""]:
+    """The mean loss, with its gradient put into `.grad`: at once, or in parts."""
+    if config.accumulation > 1:
+        parts = zip(inputs.chunk(config.accumulation), targets.chunk(config.accumulation), strict=True)
+        return accumulate_gradients(InPrecision(model, config.precision), list(parts))[0]
+    with lower_precision(inputs.device, config.precision):
+        logits = model(inputs)
+    loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+    model.zero_grad()
+    loss.backward()
     return loss.detach()

@@ -12,6 +12,7 @@ class TrainingConfig:
 
     steps:               how many times the weights are changed.
     batch_size:          windows per step: more make the gradient less noisy and the step slower.
+    accumulation:        into how many parts those windows are divided, one of which is in memory at a time.
     learning_rate:       the highest; small models bear a high one.
     min_learning_rate:   the last; a tenth of the highest, as in the Chinchilla paper.
     warmup_steps:        the rate rises to its highest over these steps, while AdamW's averages are still
@@ -34,6 +35,7 @@ class TrainingConfig:
 
     steps: int = 2000
     batch_size: int = 12
+    accumulation: int = 1
     learning_rate: float = 1e-3
     min_learning_rate: float = 1e-4
     warmup_steps: int = 100
@@ -53,12 +55,18 @@ class TrainingConfig:
         for name, least in (
             ("steps", 1),
             ("batch_size", 1),
+            ("accumulation", 1),
             ("warmup_steps", 0),
             ("evaluation_interval", 1),
             ("evaluation_blocks", 1),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}: got {getattr(self, name)}")
+        if self.accumulation > self.batch_size:
+            raise ValueError(
+                f"accumulation divides the batch, so it must be at most {self.batch_size}: "
+                f"got {self.accumulation}"
+            )
         if not 0 <= self.min_learning_rate <= self.learning_rate:
             raise ValueError(
                 "min_learning_rate must lie between 0 and the learning rate: "

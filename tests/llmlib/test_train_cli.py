@@ -238,6 +238,23 @@ def test_a_folder_that_cannot_be_written(corpus, tmp_path, capsys):
     assert "cannot be written: " in capsys.readouterr().err
 
 
+def test_a_disk_that_takes_no_more(corpus, tmp_path, capsys):
+    resource = pytest.importorskip("resource")
+    out = tmp_path / "run"
+    assert main(*short(corpus, out)) == 0
+    content = (out / "checkpoint.pt").read_bytes()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, before[1]))
+    try:
+        assert main(*short(corpus, out, "--restart", "--seed", 9)) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    message = capsys.readouterr().err
+    assert "checkpoint.pt cannot be written: " in message and "What was there before is whole." in message
+    assert "Traceback" not in message
+    assert (out / "checkpoint.pt").read_bytes() == content
+
+
 def test_no_network_names_the_default(tmp_path, monkeypatch, capsys):
     import urllib.error
     import urllib.request

@@ -6,7 +6,9 @@ import dataclasses
 import io
 import math
 import os
+import shutil
 import signal
+import subprocess
 import threading
 import zipfile
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llmlib import checkpoints
+from llmlib import checkpoints, training
 from llmlib.clipping import clip_gradients
 from llmlib.gpt import GPT, GPTConfig
 from llmlib.optimizers import make_optimizer, parameter_groups
@@ -182,6 +184,8 @@ def test_a_step_is_adamw_by_hand():
     [
         ({"steps": 0}, "steps must be at least 1: got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1: got 0"),
+        ({"accumulation": 0}, "accumulation must be at least 1: got 0"),
+        ({"accumulation": 4}, "divides the batch, so it must be at most 3: got 4"),
         ({"warmup_steps": -1}, "warmup_steps must be at least 0: got -1"),
         ({"evaluation_interval": 0}, "evaluation_interval must be at least 1: got 0"),
         ({"min_learning_rate": 1.0}, "between 0 and the learning rate: got 1.0 and 0.001"),
@@ -283,6 +287,32 @@ def test_the_loop_is_the_steps_written_out(tmp_path):
     assert record.train_loss == pytest.approx(sum(losses) / 3, rel=1e-5)
 
 
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_a_batch_in_parts_trains_like_the_whole_batch(parts):
+    """With 5 windows in 2 or 3 parts the parts are not equally large."""
+    config = dataclasses.replace(CONFIG, batch_size=5)
+    shape = dataclasses.replace(SHAPE, dropout=0.0)
+    models = []
+    for accumulation in (1, parts):
+        model = GPT(shape, 1).double()
+        one = dataclasses.replace(config, accumulation=accumulation, clip=0.05)
+        records = train(model, text(), text(90, 1), one, context_length=CONTEXT, progress=False)
+        models.append((model, records))
+    (whole, expected), (divided, records) = models
+    for one, two in zip(whole.parameters(), divided.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)  # the loss is computed in float32
+    assert [r.step for r in records] == [r.step for r in expected]
+    assert records[-1].train_loss == pytest.approx(expected[-1].train_loss, rel=1e-5)
+
+
+def test_each_part_is_seen_alone():
+    model, seen = GPT(SHAPE, 1), []
+    model.register_forward_pre_hook(lambda module, arguments: seen.append(len(arguments[0])))
+    config = dataclasses.replace(CONFIG, steps=1, batch_size=5, accumulation=2, evaluation_blocks=4)
+    train(model, text(), text(90, 1), config, context_length=CONTEXT, progress=False)
+    assert seen[:2] == [3, 2]
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     first, records = run()
     again, same_records = run()
@@ -364,6 +394,50 @@ def test_every_checkpoint_leads_to_the_same_end(tmp_path):
         model, records = run(resume=checkpoint)
         assert equal_weights(model, expected)
         assert records == expected_records
+
+
+def by_the_clock(monkeypatch, resume=None, stop_at: int | None = None, path: Path | None = None):
+    """Train for twenty seconds of a clock that only the steps move: the first takes 1 s, the second 2 s."""
+    clock = {"now": 1000.0 if resume is None else 5.0}  # another day, another clock
+    step = {"number": 0 if resume is None else resume.step}
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
+    model = GPT(SHAPE, 1)
+    rates = []
+
+    def tick(module, arguments):
+        if module.training:
+            clock["now"] += 1 + step["number"] % 2
+            step["number"] += 1
+            if step["number"] == stop_at:
+                signal.raise_signal(signal.SIGINT)
+
+    model.register_forward_pre_hook(tick)
+    real = training.cosine_schedule
+    monkeypatch.setattr(
+        training, "cosine_schedule", lambda at, **options: rates.append(real(at, **options)) or rates[-1]
+    )
+    config = dataclasses.replace(CONFIG, seconds=20.0)
+    options = {"context_length": CONTEXT, "checkpoint": path, "resume": resume, "progress": False}
+    try:
+        return model, train(model, text(), text(90, 1), config, **options), rates
+    except KeyboardInterrupt:
+        return model, (), rates
+    finally:
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 11])
+def test_a_run_by_the_clock_goes_on_exactly_where_the_clock_stood(tmp_path, monkeypatch, step):
+    """The clock is an input of such a run. The same clock gives the same weights, bit for bit."""
+    expected, expected_records, rates = by_the_clock(monkeypatch)
+    path = tmp_path / "checkpoint.pt"
+    _, _, first_rates = by_the_clock(monkeypatch, stop_at=step, path=path)
+    checkpoint = Checkpoint.load(path)
+    assert (checkpoint.step, checkpoint.seconds) == (step, sum(1 + n % 2 for n in range(step)))
+    model, records, more_rates = by_the_clock(monkeypatch, resume=checkpoint)
+    assert first_rates + more_rates == rates and len(set(rates)) == len(rates)
+    assert records == expected_records
+    assert equal_weights(model, expected)
 
 
 def test_an_interrupt_without_a_checkpoint_says_only_how_far_it_came():
@@ -479,6 +553,53 @@ def test_on_a_full_disk_the_one_before_stays_whole(tmp_path, monkeypatch, when):
     monkeypatch.undo()
     assert Checkpoint.load(path).step == 1
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_file_that_may_not_grow_leaves_the_one_before_whole(tmp_path):
+    """No pretence: the system itself refuses the write in its middle, as a quota or a full disk does."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "run.pt"
+    a_checkpoint(1).save(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, before[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"cannot be written: .+What was there before is whole"):
+            a_checkpoint(2).save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert Checkpoint.load(path).step == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_on_a_disk_that_is_really_full(tmp_path):
+    """A file system of half a megabyte, and a training that saves into it until it is full."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    options = (mount, "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk))
+    if mount is None or os.geteuid() != 0 or subprocess.run(options, capture_output=True).returncode != 0:
+        pytest.skip("a small file system can be mounted only by root, where the system allows it")
+    try:
+        kept = []
+
+        def fill(record: Record) -> None:
+            if record.step == 5:
+                kept.append((disk / "checkpoint.pt").read_bytes())
+                # Room for the checkpoint that is there, and not for a second one beside it.
+                (disk / "other").write_bytes(bytes(512 * 1024 - len(kept[0]) - 16 * 1024))
+
+        with pytest.raises(
+            CheckpointError, match=r"No space left on device\. What was there before is whole"
+        ):
+            run(disk, on_record=fill)
+        assert (disk / "checkpoint.pt").read_bytes() == kept[0]
+        checkpoint = Checkpoint.load(disk / "checkpoint.pt")
+        assert sorted(file.name for file in disk.iterdir()) == ["checkpoint.pt", "other"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    # What is lost is what came after that checkpoint, and it is made up for.
+    assert checkpoint.step == 5
+    assert equal_weights(run(resume=checkpoint)[0], run()[0])
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
