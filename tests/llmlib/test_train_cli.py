@@ -244,7 +244,7 @@ def test_a_disk_that_takes_no_more(corpus, tmp_path, capsys):
     assert main(*short(corpus, out)) == 0
     content = (out / "checkpoint.pt").read_bytes()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 10, before[1]))
     try:
         assert main(*short(corpus, out, "--restart", "--seed", 9)) == 1
     finally:
