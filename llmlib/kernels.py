@@ -2,14 +2,14 @@
 
 Two functions of PyTorch take a slow road on some processors, and a public neighbour computes the same:
 
-- *A linear layer in float32 on an AMD processor.* PyTorch hands matrix products to Intel's MKL, which keeps
-  its widest instructions for Intel's own processors. Convolutions go to oneDNN, which does not. A linear layer
-  is a convolution whose kernel is one place wide, so it can be asked for as one.
+- *A linear layer in float32 on an AMD processor.* PyTorch hands products of matrices to Intel's MKL, which
+  keeps its widest instructions for Intel's own processors. Convolutions go to oneDNN, which does not. A
+  linear layer is a convolution whose kernel is one place wide, so it can be asked for as one.
 - *Attention in bfloat16 on a CPU.* The fused kernel is made for long sequences. At some hundred tokens two
   batched products with a softmax between them are faster, and their scores still fit into the cache.
 
-Nothing is patched: `faster_kernels` is a mode, and holds inside its `with` block alone. What is computed stays
-the same up to rounding. `benchmarks/training_speed.py` measures what it gives.
+Nothing is patched: `faster_kernels` is a mode, and holds inside its `with` block alone. What is computed
+stays the same up to rounding. `benchmarks/training_speed.py` measures what it gives.
 """
 
 from __future__ import annotations

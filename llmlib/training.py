@@ -30,6 +30,7 @@ from llmlib.checkpoints import CheckpointError
 from llmlib.clipping import clip_gradients
 from llmlib.data import get_batch
 from llmlib.interrupts import stop_after_the_step
+from llmlib.kernels import faster_kernels
 from llmlib.optimizers import make_optimizer
 from llmlib.precision import InPrecision, lower_precision
 from llmlib.run_state import Checkpoint, Record, own_random_numbers, random_states, set_random_states
@@ -100,7 +101,7 @@ def train(
                 about=about or {},
             ).save(checkpoint)
 
-    with own_random_numbers(config.seed, device), stop_after_the_step() as stop:
+    with own_random_numbers(config.seed, device), stop_after_the_step() as stop, faster_kernels(device):
         if resume is None:
             save()  # a folder that cannot be written is found out now, not after the training
         else:

@@ -7,6 +7,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llmlib.kernels import faster_kernels
+
 
 def evaluate(model: nn.Module, tokens: Int[Tensor, " corpus"], context_length: int) -> float:
     """The loss in nats per token over the whole text, in consecutive blocks of the context length.
@@ -37,7 +39,8 @@ def _loss_sum(
     total = 0.0
     for x, y in zip(inputs.split(64), targets.split(64), strict=True):
         if x.numel():
-            logits = model(x.to(device))
+            with faster_kernels(device):
+                logits = model(x.to(device))
             total += float(F.cross_entropy(logits.flatten(0, 1), y.to(device).flatten(), reduction="sum"))
     model.train(was_training)
     return total
