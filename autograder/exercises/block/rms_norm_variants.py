@@ -195,8 +195,9 @@ Write `rms_norm(x, weight, eps=1e-5)`, which measures the size **on the first ha
 - PyTorch's own norms are refused here.
 
 Worked examples, with `weight` all 1: `[1, 7, 5, 5]` gives `[0.2, 1.4, 1, 1]`, since $(1 + 49) / 2 = 25$.
-`[5, 5, 1, 1]` gives `[1, 1, 0.2, 0.2]`. `[1, 1, 1, 1]` with `eps=3` gives `[0.5, 0.5, 0.5, 0.5]`. The paper of
-RMS normalization proposes this too, to save work (Zhang and Sennrich, 2019, who call it pRMSNorm).""",
+`[5, 5, 1, 1]` gives `[1, 1, 0.2, 0.2]`. `[1, 1, 1, 1]` with `eps=3` gives `[0.5, 0.5, 0.5, 0.5]`. The
+paper of RMS normalization proposes this too, to save work (Zhang and Sennrich, 2019: they call it
+pRMSNorm).""",
     reference=first_half,
     hints=(
         "Read the name from its end: square, mean, root. Of which numbers?",
