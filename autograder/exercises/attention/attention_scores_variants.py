@@ -163,7 +163,7 @@ SHAPES = """\
 
 SOFT_CAP = Variant(
     id="soft-cap",
-    twist="Here every score is capped softly at 50: a score s becomes 50 · tanh(s / 50).",
+    twist="Every score is capped softly at 50: a score s becomes 50 · tanh(s / 50).",
     statement=f"""\
 Write `attention_scores(query, key)`: every query with every key, divided by $\\sqrt{{d_k}}$, and then
 **capped softly**: in the place of a score $s$ stands $50 \\tanh(s / 50)$.
@@ -219,7 +219,7 @@ this in all of its layers (Gemma Team, 2024, section 2), so that no score grows 
 
 DISTANCE = Variant(
     id="distance",
-    twist="Here every score loses half the distance between query and key: |i − j| / 2, after the division.",
+    twist="Every score loses half the distance between query and key: |i − j| / 2, after the division.",
     statement=f"""\
 Write `attention_scores(query, key)`: every query with every key, divided by $\\sqrt{{d_k}}$, and **less half
 their distance**: query $i$ and key $j$ are $|i - j|$ places apart, and $|i - j| / 2$ is taken away from their

@@ -117,7 +117,7 @@ def _first_three_keys(length):
 
 STRICT = Variant(
     id="strict",
-    twist="Here no position may see itself: a query looks at what lies strictly before it.",
+    twist="No position may see itself: a query looks at what lies strictly before it.",
     statement="""\
 Write `causal_mask(length)`.
 
@@ -201,7 +201,7 @@ al., "Pixel Recurrent Neural Networks", 2016, mask A).""",
 
 WINDOW = Variant(
     id="window",
-    twist="Here a position sees itself and the two before it, and nothing that lies further back.",
+    twist="A position sees itself and the two before it, and nothing that lies further back.",
     statement="""\
 Write `causal_mask(length)`.
 

@@ -131,7 +131,7 @@ def _length_of_the_half(x, weight, eps=1e-5):
 
 LESS_ONE = Variant(
     id="stored-less-one",
-    twist="Here the scale is stored less 1: each place is multiplied by 1 + weight.",
+    twist="The scale is stored less 1: each place is multiplied by 1 + weight.",
     statement="""\
 Write `rms_norm(x, weight, eps=1e-5)`, whose scale is **1 + weight**.
 
@@ -143,8 +143,8 @@ Write `rms_norm(x, weight, eps=1e-5)`, whose scale is **1 + weight**.
 
 Worked examples, with `weight` all **0**: `[1, 7, 5, 5]` gives `[0.2, 1.4, 1, 1]`. `[1, 1, 1, 1]` with `eps=3`
 gives `[0.5, 0.5, 0.5, 0.5]`. A vector of zeros gives zeros. With `weight` all 1 the first becomes
-`[0.4, 2.8, 2, 2]`. The published weights of Gemma are kept in this way: whoever loads them into a plain norm
-gets a model that babbles.""",
+`[0.4, 2.8, 2, 2]`. The published weights of Gemma are kept in this way: a plain norm would read every
+scale too small by 1.""",
     reference=less_one,
     hints=(
         "Read the name from its end: square, mean, root. Which of the three does torch have as a method?",
@@ -161,13 +161,13 @@ gets a model that babbles.""",
         ),
         Misconception(
             "one-added-at-the-end",
-            "1 is added to the result, not to the weight",
+            "the 1 is added to the result, not to the weight",
             "A vector of zeros should give zeros. What does yours give?",
             _one_added_at_the_end,
         ),
         Misconception(
             "one-taken-away",
-            "1 is taken away from the weight, not added",
+            "the 1 is taken away from the weight, not added",
             "It was taken away when the weight was stored. What brings the scale back?",
             _one_taken_away,
         ),
@@ -183,7 +183,7 @@ gets a model that babbles.""",
 
 FIRST_HALF = Variant(
     id="first-half",
-    twist="Here the size is measured on the first half of each vector alone, and divides all of it.",
+    twist="The size is measured on the first half of each vector alone, and divides all of it.",
     statement="""\
 Write `rms_norm(x, weight, eps=1e-5)`, which measures the size **on the first half** of each vector.
 

@@ -140,7 +140,7 @@ RULES = """\
 
 ROTARY = Variant(
     id="rotary",
-    twist="Here the positions are rotary: there is no table of positions, and nothing is learned for them.",
+    twist="The positions are rotary: there is no table of positions, and nothing is learned for them.",
     statement=f"""\
 {SIGNATURE} Here the positions are **rotary** (RoPE).
 
@@ -209,7 +209,7 @@ _PARTS = {
 
 PARALLEL = Variant(
     id="parallel",
-    twist="Here the blocks are parallel: attention and feed-forward network share one norm.",
+    twist="The blocks are parallel: attention and feed-forward network share one norm.",
     statement=f"""\
 {SIGNATURE} Here its blocks are **parallel**.
 

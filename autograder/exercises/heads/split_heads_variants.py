@@ -116,7 +116,7 @@ def _cut_and_turned(x, n_heads):
 
 BEHIND = Variant(
     id="behind",
-    twist="Here the heads' axis stands behind the length: (length, n_heads, d_head), not in front of it.",
+    twist="The heads' axis stands behind the length: (length, n_heads, d_head), not in front of it.",
     statement="""\
 Write `split_heads(x, n_heads)`, with the heads **behind** the length.
 
@@ -127,8 +127,8 @@ Write `split_heads(x, n_heads)`, with the heads **behind** the length.
 - Use tensor methods or `rearrange`, as you like.
 
 Worked example: the text above, `split_heads(x, 2)`, gives `[[[0, 1], [2, 3]], [[10, 11], [12, 13]],
-[[20, 21], [22, 23]]]`. FlashAttention takes its inputs in this layout, because nothing has to be moved in
-memory for it.""",
+[[20, 21], [22, 23]]]`. FlashAttention takes its inputs in this layout, for which nothing has to be moved in
+memory.""",
     reference=behind,
     hints=(
         "What is the shape of `x`, and what shape is asked for? Which axis alone has become two?",
@@ -168,7 +168,7 @@ memory for it.""",
 
 DEALT = Variant(
     id="dealt",
-    twist="Here the numbers are dealt out like cards: head h gets every n_heads-th number, from number h on.",
+    twist="The numbers are dealt out like cards: head h gets every n_heads-th number, from number h on.",
     statement="""\
 Write `split_heads(x, n_heads)`, which **deals the numbers out like cards**.
 
