@@ -33,6 +33,8 @@ class AnswerProcess:
     bubblewrap: False to do without it, as on a machine that has none.
     """
 
+    whole = False  # whether it runs whole notebooks instead: see `autograder.rerunning`
+
     def __init__(self, *, device: str = "cpu", limits: Limits | None = None, bubblewrap: bool = True) -> None:
         self.device = device
         self.limits = limits or Limits()
@@ -190,7 +192,7 @@ class AnswerProcess:
     def _start(self) -> None:
         if self._worker is not None:
             return
-        self._worker = Confined(bubblewrap=self._bubblewrap, device=self.device)
+        self._worker = Confined(bubblewrap=self._bubblewrap, device=self.device, whole=self.whole)
         self._worker.control.settimeout(START_SECONDS)
         if self._worker.control.recv(1) != b"R":
             self._end_worker()

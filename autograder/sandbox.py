@@ -10,6 +10,7 @@ Whether a means works is not guessed: a first fork locks itself in and reports.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -42,6 +43,13 @@ package.__path__ = [sys.argv[1]]
 sys.modules["autograder"] = package
 from autograder.worker import main
 main()
+"""
+# For whole notebooks: the course's packages as they are. Nothing else of the course is there.
+_BOOT_WHOLE = """
+import sys
+sys.path[:0] = sys.argv[1:]
+from autograder import cells, worker
+worker.main(cells.WARM)
 """
 
 
@@ -93,18 +101,23 @@ def require(isolation: Isolation, least: str) -> None:
 
 
 class Confined:
-    """The running worker: its process, the line to its parent, and the folder that answers may write to."""
+    """The running worker: its process, the line to its parent, and the folder that answers may write to.
 
-    def __init__(self, *, bubblewrap: bool, device: str):
-        self.bubblewrap = bubblewrap
+    whole: for whole notebooks instead of answers, with all of `llmlib` and of the autograder.
+    """
+
+    def __init__(self, *, bubblewrap: bool, device: str, whole: bool = False):
+        self.bubblewrap, self.whole = bubblewrap, whole
         self.folder = None if bubblewrap else tempfile.TemporaryDirectory(prefix="answers-")
         if self.folder is not None and os.geteuid() == 0:
             os.chmod(self.folder.name, 0o777)
         self.control, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-c", _BOOT, str(_FOLDER)]
+        if whole:
+            command = [sys.executable, "-P", "-c", _BOOT_WHOLE, *sorted({str(p.parent) for p in _packages()})]
         environment = _environment(device)
         if bubblewrap:
-            command = [*_bubblewrap(environment, device), *command]
+            command = [*_bubblewrap(environment, device, whole), *command]
         self.process = subprocess.Popen(
             command,
             stdin=theirs,
@@ -122,11 +135,12 @@ class Confined:
     def rules(self, *, seconds: float, limits: Limits, device: str) -> dict[str, Any]:
         """What the fork is told to do to itself before it runs an answer."""
         readable = [*_SYSTEM, *_interpreter(), "/proc", "/dev", "/etc/localtime", "/sys/devices/system/cpu"]
+        readable += map(str, _packages()) if self.whole else ()
         return {
             "work": self.work,
             # Without bubblewrap the mounts are the machine's own; a private /tmp there would hide nothing.
             "namespaces": sys.platform == "linux",
-            "user": _ANSWERS_USER if os.geteuid() == 0 and (self.bubblewrap or _open_to_all()) else None,
+            "user": _ANSWERS_USER if os.geteuid() == 0 and self._others_can_read() else None,
             "seconds": seconds,
             "memory": limits.memory,
             "processes": limits.processes,
@@ -136,6 +150,13 @@ class Confined:
             "landlock": True,
             "seccomp": device == "cpu",  # CUDA's driver opens sockets of its own
         }
+
+    def _others_can_read(self) -> bool:
+        """Whether a user who owns nothing still finds what there is to import."""
+        packages = _packages() if self.whole else []
+        if not all(folder.stat().st_mode & 0o005 == 0o005 for folder in packages):
+            return False
+        return self.bubblewrap or _open_to_all([*_interpreter(), *map(str, packages)])
 
     def end(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -185,13 +206,20 @@ def _interpreter() -> list[str]:
     return sorted(folder for folder in folders if not folder.startswith("/usr/") and folder != "/usr")
 
 
-def _open_to_all() -> bool:
-    """Whether another user can reach the interpreter, which may lie in root's own home."""
-    above = {parent for folder in _interpreter() for parent in (Path(folder), *Path(folder).parents)}
+def _packages() -> list[Path]:
+    """The folders of the course's two packages."""
+    spec = importlib.util.find_spec("llmlib")
+    assert spec is not None and spec.origin is not None
+    return [_FOLDER, Path(spec.origin).resolve().parent]
+
+
+def _open_to_all(folders: list[str]) -> bool:
+    """Whether another user can reach the folders, which may lie in root's own home."""
+    above = {parent for folder in folders for parent in (Path(folder), *Path(folder).parents)}
     return all(folder.stat().st_mode & 0o001 for folder in above)
 
 
-def _bubblewrap(environment: dict[str, str], device: str) -> list[str]:
+def _bubblewrap(environment: dict[str, str], device: str, whole: bool = False) -> list[str]:
     command = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--hostname", "answers"]
     command += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     if os.geteuid() == 0:
@@ -205,18 +233,29 @@ def _bubblewrap(environment: dict[str, str], device: str) -> list[str]:
         else:
             command += ["--ro-bind-try", path, path]
     for folder in _interpreter():
-        # bubblewrap would make the folders above for its own user alone.
-        for above in reversed(Path(folder).parents[:-1]):
-            command += ["--perms", "0755", "--dir", str(above)]
-        command += ["--ro-bind", folder, folder]
+        command += [*_above(folder), "--ro-bind", folder, folder]
         # An installed course lies among the libraries: covered.
-        for package in ("autograder", "llmlib"):
+        for package in () if whole else ("autograder", "llmlib"):
             for installed in Path(folder).glob(f"lib/python*/site-packages/{package}"):
                 command += ["--tmpfs", str(installed)]
     command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", _WORK]
     if device != "cpu":
         command += [w for d in sorted(Path("/dev").glob("nvidia*")) for w in ("--dev-bind", str(d), str(d))]
-    command += ["--tmpfs", str(_FOLDER)]
-    command += [w for m in MODULES for w in ("--ro-bind", str(_FOLDER / f"{m}.py"), str(_FOLDER / f"{m}.py"))]
+    if whole:
+        for path in map(str, _packages()):
+            command += [*_above(path), "--ro-bind", path, path]
+    else:
+        command += ["--tmpfs", str(_FOLDER)]
+        files = [str(_FOLDER / f"{module}.py") for module in MODULES]
+        command += [word for file in files for word in ("--ro-bind", file, file)]
     command += [word for item in environment.items() for word in ("--setenv", *item)]
     return [*command, "--chdir", _WORK, "--"]
+
+
+def _above(folder: str) -> list[str]:
+    """The folders above: bubblewrap would make them for its own user alone."""
+    return [
+        word
+        for above in reversed(Path(folder).parents[:-1])
+        for word in ("--perms", "0755", "--dir", str(above))
+    ]

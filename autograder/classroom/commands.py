@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,18 @@ from rich.table import Table
 from tqdm import tqdm
 
 from autograder import exercises as catalogue
-from autograder import panel, variants
+from autograder import panel
 from autograder.child import AnswerProcess
-from autograder.classroom import crew, exporting, feedback, lecture, rehearsal, similarity, submissions
+from autograder.classroom import (
+    crew,
+    exporting,
+    feedback,
+    lecture,
+    rehearsal,
+    rerunning,
+    similarity,
+    submissions,
+)
 from autograder.classroom.grader import Verdict, chapter_of, release_of
 from autograder.classroom.journal import Entry, Journal, version
 from autograder.classroom.recording import Book, RecordingError
@@ -46,6 +56,10 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
     grade.add_argument("--memory", type=_count, metavar="MB", help="memory for an answer (default: 1024)")
     grade.add_argument("--seed", metavar="KEY", help="the class's secret (default: kept in grades/)")
     grade.add_argument("--again", action="store_true", help="grade also what has not changed")
+    grade.add_argument("--execute", action="store_true",
+                       help="run each notebook whole, too, and note what it shows otherwise")  # fmt: skip
+    grade.add_argument("--execute-timeout", type=float, default=rerunning.SECONDS, metavar="S",
+                       help=f"seconds for a whole notebook (default: {rerunning.SECONDS:g})")  # fmt: skip
     grade.add_argument("--require-sandbox", choices=LEVELS, metavar="LEVEL",
                        help=f"refuse to grade below this level: {', '.join(LEVELS)}")  # fmt: skip
     grade.add_argument("--allow-unsafe", action="store_true",
@@ -118,20 +132,10 @@ def find_chapter(name: str) -> Chapter:
 
 
 def release_path(course: Path, slug: str) -> Path:
-    path = variants.released(course, slug)
+    path = course / "chapters" / slug / f"{slug}.ipynb"
     if not path.is_file():
         raise UsageError(f"{path} is not there: run this in the course's folder, or name it with --course")
     return path
-
-
-def of_class(chapter: Chapter, release: Path) -> Chapter:
-    """The chapter with the variants that the released notebook says."""
-    try:
-        return variants.chapter_of(chapter, release_of(release))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{release} is no notebook of the course: {error}") from None
-    except catalogue.UnknownExercise as unknown:
-        raise UsageError(f"{release} is not of this version of the course: {unknown}") from None
 
 
 def grade_class(options: argparse.Namespace) -> int:
@@ -139,7 +143,6 @@ def grade_class(options: argparse.Namespace) -> int:
     chapter = find_chapter(options.chapter)
     course = options.course.absolute()
     release = release_path(course, chapter.slug)
-    own = [f"{e.number} {e.variant}" for e in of_class(chapter, release).exercises if e.variant]
     journal = Journal(course / "grades", chapter.slug)
     memory = None if options.memory is None else options.memory * MEGABYTE
     try:
@@ -148,15 +151,17 @@ def grade_class(options: argparse.Namespace) -> int:
     except (submissions.NothingSubmitted, OSError) as error:
         raise UsageError(str(error)) from None
     isolation = _isolation(options)
-    plan = crew.Plan(chapter.slug, release, seed, options.device, options.timeout, memory)
+    seconds = options.execute_timeout if options.execute else None
+    plan = crew.Plan(chapter.slug, release, seed, options.device, options.timeout, memory, seconds)
+    compare = _comparison(course, chapter.slug, release, options.device) if options.execute else None
     checks = f"{version(release)}:{seed}:{options.device}:{options.timeout}:{memory}"
     keys = {s.student: f"{submissions.digest(s.path)}:{s.refused}:{checks}" for s in found}
     known = {} if options.again else {s.student: e for s in found if (e := _unchanged(journal, s, keys))}
+    if options.execute:
+        known = {student: entry for student, entry in known.items() if entry.verdict.executed}
     due = [s for s in found if s.student not in known]
     if not options.json:
         print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade; answers run at {isolation}")
-        if own:
-            print(f"variants of this class: {', '.join(own)}")
     verdicts = {student: entry.verdict for student, entry in known.items()}
     book = Book(course, chapter.slug, release)
     troubles: list[str] = []
@@ -168,6 +173,7 @@ def grade_class(options: argparse.Namespace) -> int:
     bar = tqdm(total=len(due), desc="grading", unit="submission", disable=not sys.stderr.isatty())
     with bar, closing(crew.grade_all(plan, due, jobs)) as reached:
         for verdict in reached if due else ():
+            verdict = compare(verdict) if compare else verdict
             entry = Entry(verdict, keys[verdict.student], seed)
             try:
                 journal.write(entry)
@@ -188,6 +194,15 @@ def grade_class(options: argparse.Namespace) -> int:
     for trouble in troubles[:5] if options.json else ():
         print(f"autograder: {trouble}", file=sys.stderr)
     return GRADER_BROKE if troubles or any(v.outcome == "grader_fault" for v in ordered) else 0
+
+
+def _comparison(course: Path, slug: str, release: Path, device: str) -> Callable[[Verdict], Verdict]:
+    """What adds to an executed notebook's verdict how it differs from the solution."""
+    solution = course / "solutions" / slug / f"{slug}.ipynb"
+    if not solution.is_file():
+        raise UsageError(f"{solution} is not there: --execute compares with its outputs")
+    reference, given = release_of(solution), release_of(release)
+    return lambda verdict: rerunning.compared(verdict, reference, given, device)
 
 
 def _isolation(options: argparse.Namespace) -> str:
@@ -245,7 +260,6 @@ def replay(options: argparse.Namespace) -> int:
     if entry is None:
         raise UsageError(f"there is no verdict on {options.student!r} in {slug}: was it graded here?")
     before = next(r for r in entry.verdict.exercises if r["exercise"] == exercise.name)
-    exercise = catalogue.find(exercise.name, before.get("variant"))
     answer = entry.verdict.answers.get(exercise.name)
     if answer is None:
         raise UsageError(f"{options.student} gave no answer to {exercise.number}: {before['reason']}")
@@ -266,8 +280,7 @@ def _entries(options: argparse.Namespace) -> tuple[Chapter, Path, list[Entry]]:
     entries = list(Journal(course / "grades", chapter.slug))
     if not entries:
         raise UsageError(f"nothing of {chapter.slug} has been graded here: autograder grade {chapter.slug}")
-    reports = (report for entry in entries for report in entry.verdict.exercises)
-    return chapter.varied({r["exercise"]: r["variant"] for r in reports if r.get("variant")}), course, entries
+    return chapter, course, entries
 
 
 def give_feedback(options: argparse.Namespace) -> int:
@@ -368,10 +381,7 @@ def rehearse(options: argparse.Namespace) -> int:
         raise UsageError(f"{solution} is not there: rehearse in the course's own folder")
     with AnswerProcess() as process:
         isolation = process.isolation
-    chapter, solved = of_class(chapter, release), json.loads(solution.read_text("utf-8"))
-    variants.rewrite(solved, {e.name: e.variant for e in chapter.exercises if e.variant})
-    right = [{**cell, "source": "".join(cell["source"])} for cell in solved["cells"]]
-    cast = {p.name: p for p in rehearsal.players(chapter, release_of(release), right)}
+    cast = {p.name: p for p in rehearsal.players(chapter, release_of(release), release_of(solution))}
     notebook = json.loads(release.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         due = [

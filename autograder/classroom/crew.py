@@ -14,8 +14,10 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autograder.classroom.grader import Grader, Verdict, chapter_of, release_of
+from autograder.classroom.rerunning import ExecutingGrader
 from autograder.classroom.submissions import Submission
 from autograder.sandbox import Limits
 
@@ -32,15 +34,17 @@ class Plan:
     device: str = "cpu"
     timeout: float | None = None
     memory: int | None = None  # bytes for an answer
+    execute: float | None = None  # seconds for the whole notebook, which is run too
 
     def grader(self) -> Grader:
         chapter = chapter_of(self.chapter)
         assert chapter is not None
         limits = Limits() if self.memory is None else Limits(memory=self.memory)
         release = release_of(self.release)
-        return Grader(
-            chapter, release, seed=self.seed, device=self.device, timeout=self.timeout, limits=limits
-        )
+        about: dict[str, Any] = {"seed": self.seed, "device": self.device, "timeout": self.timeout}
+        if self.execute is not None:
+            return ExecutingGrader(chapter, release, limits=limits, seconds=self.execute, **about)
+        return Grader(chapter, release, limits=limits, **about)
 
 
 def cores() -> int:

@@ -1,9 +1,9 @@
 """Put a verdict where nbgrader looks: a notebook in `autograded/`, and the gradebook through its own API.
 
 The notebook is the rebuilt one. Its check cells show the verdict; what the learner's other cells had shown
-stays, cleaned of everything that a browser could run, and is marked as submitted. The points are entered by
-nbgrader's own rules, so that comments, late submissions and whatever penalty the
-course has configured work as they always do.
+stays, or what they showed when the grader executed them, cleaned of everything that a browser could run and
+marked as what it is. The points are entered by nbgrader's own rules, so that comments, late submissions and
+whatever penalty the course has configured work as they always do.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from autograder.report import CheckResult, Mistake, Report
 MOST_OUTPUT = 10_000  # characters of one output that are kept
 MOST_PICTURE = 2 << 20
 SUBMITTED = "as-submitted"  # the tag of a cell whose outputs nobody has verified
+EXECUTED = "as-executed"  # the tag of a cell whose outputs `grade --execute` made
 
 
 class RecordingError(RuntimeError):
@@ -178,12 +179,13 @@ def checked(cell: Cell, report: dict[str, Any]) -> Cell:
         outputs.append(
             {"output_type": "execute_result", "execution_count": None, "data": points, "metadata": {}}
         )
-    return {**cell, "outputs": outputs, "execution_count": None}
+    made = {key: cell[key] for key in ("cell_type", "id", "metadata", "source")}
+    return {**made, "outputs": outputs, "execution_count": None}
 
 
 def public(report: dict[str, Any]) -> Report:
     """The report as a student may read it after grading: no probe of the class's, no expected value."""
-    exercise = find(report["exercise"], report.get("variant"))
+    exercise = find(report["exercise"])
     mistake = report["misconception"]
     named = {check.name: check.points for check in exercise.checks}
     return Report(
@@ -221,7 +223,7 @@ def cleaned(cell: Cell) -> Cell:
         made["execution_count"] = None
         made["outputs"] = [o for o in map(_output, cell.get("outputs") or []) if o]
         if made["outputs"]:
-            made["metadata"]["tags"] = [SUBMITTED]
+            made["metadata"]["tags"] = [EXECUTED if cell.get("executed") else SUBMITTED]
     return made
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from autograder.exercise import Chapter
 from autograder.exercises.attention import (
     attention_scores,
-    attention_scores_variants,
     causal_mask,
-    causal_mask_variants,
     expose_mutants,
     padding_mask,
     predict_top_weight,
@@ -32,9 +28,9 @@ from torch import Tensor
 from llmlib.drawing import heatmap, show, subplots
 """,
     exercises=(
-        replace(attention_scores.EXERCISE, variants=attention_scores_variants.VARIANTS),
+        attention_scores.EXERCISE,
         softmax.EXERCISE,
-        replace(causal_mask.EXERCISE, variants=causal_mask_variants.VARIANTS),
+        causal_mask.EXERCISE,
         padding_mask.EXERCISE,
         scaled_dot_product_attention.EXERCISE,
         predict_top_weight.EXERCISE,
