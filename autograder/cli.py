@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--timeout", type=_seconds, metavar="S", help="seconds for an exercise (default: its own, 10)"
     )
+    check.add_argument(
+        "--variant", metavar="ID", help="with --file: the variant that your class's notebook names"
+    )
     check.set_defaults(run=commands.check)
 
     listing = subcommands.add_parser("exercises", help="list all exercises")
@@ -91,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
 
     if importlib.util.find_spec("nbgrader") is not None:  # the extra [course]
         from autograder.classroom import commands as classroom
+        from autograder.classroom import releasing
 
+        releasing.add_to(subcommands)
         classroom.add_to(subcommands)
     return top
 

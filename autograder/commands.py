@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from autograder import assembling, panel
+from autograder import assembling, panel, variants
 from autograder import exercises as catalogue
 from autograder import progress as log
 from autograder.answers import Answer, NotebookError, find_answer, read_cells
@@ -42,7 +42,7 @@ def check(options: argparse.Namespace) -> int:
         if options.file is not None:
             raise UsageError("give either a notebook, or an exercise with --file, not both")
         return _check_notebook(Path(options.what), options)
-    exercise = _find(options.what)
+    exercise = _find(options.what, options.variant)
     if options.file is None:
         raise UsageError(f"say where the answer is: autograder check {options.what} --file ANSWER.py")
     source = _read_answer(options.file)
@@ -55,7 +55,8 @@ def check(options: argparse.Namespace) -> int:
 def _check_notebook(path: Path, options: argparse.Namespace) -> int:
     try:
         cells = read_cells(path)
-    except NotebookError as error:
+        own = variants.of(cells)
+    except (NotebookError, catalogue.UnknownExercise) as error:
         raise UsageError(str(error)) from None
     found = {e.name: find_answer(cells, e) for e in catalogue.all_exercises()}
     chapters = _chapters_of(cells, found)
@@ -66,7 +67,7 @@ def _check_notebook(path: Path, options: argparse.Namespace) -> int:
         for exercise in catalogue.all_exercises():
             if exercise.chapter not in chapters:
                 continue
-            answer = found[exercise.name]
+            answer, exercise = found[exercise.name], catalogue.find(exercise.name, own.get(exercise.name))
             if answer is None:
                 missing = Failure("not attempted", "its answer cell is not in the notebook")
                 reports.append(
@@ -108,7 +109,7 @@ def _print_reports(reports: list[Report], as_json: bool, single: bool) -> None:
         print(json.dumps(plain[0] if single else plain, ensure_ascii=False))
         return
     for report in reports:
-        hints = () if single is False else catalogue.find(report.exercise).hints
+        hints = () if single is False else catalogue.find(report.exercise, report.variant).hints
         text = panel.as_text(report, hints=())
         print(text)
         if hints and report.status == "failed":
@@ -238,11 +239,20 @@ def _passed_answers(workbook: Path) -> tuple[dict[str, Answer], dict[str, str]]:
             slug = catalogue.find_chapter(exercise.chapter).slug
             path = workbook / slug / f"{slug}.ipynb"
             try:
-                answer = find_answer(read_cells(path), exercise)
+                cells = read_cells(path)
+                answer, own = find_answer(cells, exercise), variants.of(cells).get(exercise.name)
             except NotebookError as error:
                 reasons[exercise.name] = str(error) if path.exists() else "the chapter is not in the workbook"
                 continue
+            except catalogue.UnknownExercise as unknown:
+                reasons[exercise.name] = str(unknown)
+                continue
             if answer is None:
+                continue
+            if own:
+                reasons[exercise.name] = (
+                    f"your class's variant ({own}): the model needs the function of the book"
+                )
                 continue
             report = process.grade(exercise, answer.source, prelude=answer.helpers)
             if report.status == "passed":
@@ -266,7 +276,8 @@ def exercises(options: argparse.Namespace) -> int:
         except catalogue.UnknownExercise as unknown:
             raise UsageError(str(unknown)) from None
     if options.report or options.mutants:
-        return _report(chosen, options.mutants, options.json)
+        with_variants = tuple(v for e in chosen for v in (e, *(e.varied(w.id) for w in e.variants)))
+        return _report(with_variants, options.mutants, options.json)
     rows = [_row(e) for e in chosen]
     if options.json:
         print(json.dumps(rows, ensure_ascii=False))
@@ -304,7 +315,7 @@ def _report(chosen: Sequence[Exercise], mutants: bool, as_json: bool) -> int:
     rows = [
         (
             p.exercise.number,
-            p.exercise.name,
+            p.exercise.name + (f" ({p.exercise.variant})" if p.exercise.variant else ""),
             p.exercise.points,
             p.exercise.minutes,
             _of(p.caught, len(p.exercise.misconceptions)),
@@ -345,6 +356,7 @@ def _row(exercise: Exercise) -> dict[str, Any]:
         "difficulty": exercise.difficulty,
         "misconceptions": [m.id for m in exercise.misconceptions],
         "alternatives": [a.title for a in exercise.alternatives],
+        "variants": [v.id for v in exercise.variants],
     }
 
 
@@ -402,9 +414,9 @@ def _table(title: str, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _find(key: str) -> Exercise:
+def _find(key: str, variant: str | None = None) -> Exercise:
     try:
-        return catalogue.find(key)
+        return catalogue.find(key, variant)
     except catalogue.UnknownExercise as unknown:
         raise UsageError(str(unknown)) from None
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -92,6 +92,75 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A twist of an exercise on a function, so that the published answer is not the answer.
+
+    id:        short and stable: "strict".
+    twist:     what is asked for otherwise than in the book, in one sentence: "No position may see itself."
+    statement: what the learner reads in the place of the manuscript's text, below the same heading.
+    reference: the twisted function: the oracle. Signature and docstring are the learner's stub.
+    hints:     in the place of the plain ones.
+    misconceptions: its own; one with the id of a plain one takes that one's place.
+    alternatives:   right answers in another form, at least two.
+    through:   what the twist does to an answer of the plain exercise, where that can be said in general: the
+               plain misconceptions and right answers come along through it. None: the plain
+               misconceptions stay as they are, and no right answer comes along.
+    untouched: plain misconceptions that do not go through it and stay as they are, by id.
+    excluded:  plain misconceptions that are none here, by id, each with the reason.
+    case:      what the twist does to a case of the plain checks, None for nothing.
+    renamed:   checks of which something else is true here: the plain name, and the name here.
+    """
+
+    id: str
+    twist: str
+    statement: str
+    reference: Callable[..., Any]
+    hints: tuple[str, ...]
+    misconceptions: tuple[Misconception, ...]
+    alternatives: tuple[Alternative, ...]
+    through: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+    untouched: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = field(default_factory=dict, hash=False)
+    case: Callable[[Case], Case] | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def check(self, plain: Check) -> Check:
+        """A check of the plain exercise, as it is here."""
+        cases, case = plain.cases, self.case
+        if cases is not None and case is not None:
+            plain = replace(plain, cases=lambda generator: map(case, cases(generator)))
+        after = None if plain.after is None else tuple(self.renamed.get(n, n) for n in plain.after)
+        return replace(plain, name=self.renamed.get(plain.name, plain.name), after=after)
+
+    def mistakes(self, plain: Exercise) -> tuple[Misconception, ...]:
+        """All misconceptions, the first of which is the published answer."""
+        assert plain.reference is not None
+        public = Misconception(
+            PUBLIC,
+            "this is the function of the book, which your class's variant differs from",
+            f"Read the exercise again. {self.twist}",
+            plain.reference,
+        )
+        other = {m.id for m in self.misconceptions} | self.excluded.keys()
+        come = [m for m in plain.misconceptions if m.id not in other]
+        if self.through is not None:
+            come = [m if m.id in self.untouched else replace(m, answer=self.through(m.answer)) for m in come]
+        return (public, *self.misconceptions, *come)
+
+    def right(self, plain: Exercise) -> tuple[Alternative, ...]:
+        """All right answers in another form."""
+        if self.through is None:
+            return self.alternatives
+        assert plain.reference is not None
+        others = (Alternative("the function of the book", plain.reference), *plain.alternatives)
+        come = (Alternative(f"{a.title}, then the twist", self.through(a.answer)) for a in others)
+        return (*self.alternatives, *come)
+
+
+PUBLIC = "public"  # the id of the mistake to have copied the published answer
+
+
+@dataclass(frozen=True)
 class Exercise:
     """An exercise with everything that is known about it except its prose, which stands in the manuscript.
 
@@ -106,6 +175,8 @@ class Exercise:
                 ("torch.softmax", "torch.nn.functional.softmax", "torch.Tensor.softmax"), and by operator
                 ("aten::_softmax"), which also catches `torch._C` and `torch.ops`.
     equivalents: mutants of the reference that no check can fail, by name, and why they are right answers too.
+    variants:    twists of it, one of which a class may get.
+    variant:     of an exercise that `varied` made, the twist's id; else nothing.
     difficulty: 1 to 3.
     timeout:    seconds for one check of the whole exercise.
     """
@@ -126,6 +197,8 @@ class Exercise:
     answer_name: str = ""
     equivalents: Mapping[str, str] = field(default_factory=dict, hash=False)
     timeout: float = 10.0
+    variants: tuple[Variant, ...] = ()
+    variant: str = ""
     takes_value: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -168,6 +241,32 @@ class Exercise:
         """The name of the answer cell in every notebook: "attention-softmax"."""
         return self.name.replace(".", "-").replace("_", "-")
 
+    def varied(self, variant: str) -> Exercise:
+        """The exercise with a twist, under the same name and number, and for as many points.
+
+        Raises:
+            LookupError: it has no such variant; the message says which there are.
+        """
+        chosen = next((v for v in self.variants if v.id == variant), None)
+        if chosen is None:
+            known = ", ".join(v.id for v in self.variants) or "none"
+            raise LookupError(f"exercise {self.number} has no variant {variant!r}: there are {known}")
+        return replace(
+            self,
+            checks=tuple(map(chosen.check, self.checks)),
+            hints=chosen.hints,
+            reference=chosen.reference,
+            misconceptions=chosen.mistakes(self),
+            alternatives=chosen.right(self),
+            equivalents={},
+            variant=variant,
+        )
+
+    @property
+    def twist(self) -> Variant | None:
+        """Of a varied exercise, its variant."""
+        return next((v for v in self.variants if v.id == self.variant), None)
+
     def prerequisites(self, check: Check) -> tuple[str, ...]:
         if check.after is not None:
             return check.after
@@ -194,6 +293,15 @@ class Chapter:
                 raise ValueError(f"exercise {exercise.number} does not belong to chapter {self.number}")
             if place > 1 and _place(self.exercises[place - 2]) >= _place(exercise):
                 raise ValueError(f"exercise {exercise.number} stands out of order in chapter {self.number}")
+
+    def varied(self, chosen: Mapping[str, str]) -> Chapter:
+        """The chapter with the variants in `chosen`, by the exercise's name. Other chapters' are passed over.
+
+        Raises:
+            LookupError: an exercise has no such variant.
+        """
+        varied = (e.varied(chosen[e.name]) if e.name in chosen else e for e in self.exercises)
+        return replace(self, exercises=tuple(varied))
 
 
 def _place(exercise: Exercise) -> int:

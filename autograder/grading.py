@@ -293,5 +293,6 @@ def _report(exercise: Exercise, status: Any, checks: tuple[CheckResult, ...], **
         checks=checks,
         max_points=exercise.points,
         hint=hint,
+        variant=exercise.variant,
         **fields,
     )

@@ -28,7 +28,8 @@ Sources = Mapping[str, str]  # by module name: "llmlib.attention"
 def cut_for(exercise: Exercise) -> dict[str, str]:
     """The modules of `llmlib` that an answer to the exercise may import, by name."""
     everything = exercises.all_exercises()
-    later = everything[everything.index(exercise) :]
+    # By name: of a varied exercise, the published function is hidden like any other.
+    later = everything[[e.name for e in everything].index(exercise.name) :]
     hidden = {f"{e.reference.__module__}.{_outermost(e)}" for e in later if e.reference is not None}
     hidden |= {name for name in exercise.forbidden if name.startswith(f"{PACKAGE}.")}
     return cut(sources(), hidden)

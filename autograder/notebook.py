@@ -27,6 +27,7 @@ class _Session:
     def __init__(self) -> None:
         self.points: float | None = 0
         self.hints_shown: dict[str, int] = {}
+        self.variants: dict[str, str] = {}  # of the exercises that were checked, by name
 
 
 _session = _Session()
@@ -52,18 +53,21 @@ def start(chapter: int) -> None:
         namespace.setdefault(exercise.answer_name, NotYetDefined(exercise.answer_name))
 
 
-def check(answer: Any, number: str) -> Any:
+def check(answer: Any, number: str, variant: str = "") -> Any:
     """Check your answer, show what was found, and give back a function that works.
 
     That is your own if it passes, else the course's, so that the rest of the chapter runs. A value (a
-    prediction, say) comes back as it is.
+    prediction, say) comes back as it is. With a variant, which your class's notebook names, the course's
+    plain one comes back in any case, since the chapter goes on without the variant.
     """
     try:
-        exercise = exercises.find(number)
+        exercise = exercises.find(number, variant)
     except exercises.UnknownExercise as unknown:
         _session.points = 0
         _show_text(str(unknown))
         return answer
+    _session.variants[exercise.name] = variant
+    answer = _replaced(answer) if variant else answer
     if lent_for(answer) is not None:
         kind = "class" if inspect.isclass(answer) else "function"
         report = _plain(
@@ -83,14 +87,18 @@ def check(answer: Any, number: str) -> Any:
     notes = []
     if report.status != "not_attempted" and (trouble := progress.record_check(report, answer)):
         notes.append(trouble)
-    lends = not exercise.takes_value and report.status != "passed"
-    if lends:
+    lends = not exercise.takes_value and (report.status != "passed" or bool(variant))
+    if variant:
+        notes.append(
+            f"The chapter goes on with the book's own `{exercise.answer_name}`, without the variant."
+        )
+    elif lends:
         notes.append(
             f"The chapter goes on with the course's own `{exercise.answer_name}` until yours passes."
         )
     _session.points = None if report.status == "grader_error" else report.points
     _show(panel.as_html(report, notes, exercise.hints), panel.as_text(report, notes, exercise.hints))
-    return lend(exercise) if lends else answer
+    return lend(exercise, answer if variant else None) if lends else answer
 
 
 def verdict() -> float | None:
@@ -102,10 +110,11 @@ def verdict() -> float | None:
     return points
 
 
-def hint(number: str) -> None:
+def hint(number: str, variant: str = "") -> None:
     """Show the next hint for an exercise; the first one again after the last."""
     try:
         exercise = exercises.find(number)
+        exercise = exercises.find(number, variant or _session.variants.get(exercise.name))
     except exercises.UnknownExercise as unknown:
         _show_text(str(unknown))
         return
@@ -119,9 +128,13 @@ def hint(number: str) -> None:
     _show_text(f"Hint {place + 1} of {count} for exercise {exercise.number}: {exercise.hints[place]}")
 
 
-def lend(exercise: Exercise) -> Callable[..., Any]:
-    """The reference, marked as lent: it works, but it is nobody's answer."""
-    reference = exercise.reference
+def lend(exercise: Exercise, replaced: Any = None) -> Callable[..., Any]:
+    """The reference, marked as lent: it works, but it is nobody's answer.
+
+    Of a varied exercise, the reference without the variant. `replaced`: the answer in whose place it stands,
+    which is what the check looks at when its cell is run again.
+    """
+    reference = exercises.find(exercise.name).reference if exercise.variant else exercise.reference
     assert reference is not None
     if inspect.isclass(reference):
         about = {
@@ -136,7 +149,14 @@ def lend(exercise: Exercise) -> Callable[..., Any]:
         return reference(*args, **kwargs)
 
     lent.__lent_for__ = exercise.name  # type: ignore[attr-defined]
+    lent.__in_place_of__ = replaced  # type: ignore[attr-defined]
     return lent
+
+
+def _replaced(answer: Any) -> Any:
+    """The learner's own answer, if this is a function that stands in its place."""
+    own = vars(answer).get("__in_place_of__") if hasattr(answer, "__dict__") else None
+    return answer if own is None else own
 
 
 def lent_for(answer: Any) -> str | None:
@@ -145,7 +165,8 @@ def lent_for(answer: Any) -> str | None:
     lent = vars(answer).get("__lent_for__") if hasattr(answer, "__dict__") else None
     if isinstance(lent, str):
         return lent
-    originals = ((e.reference, e.name) for e in exercises.all_exercises() if e.reference is not None)
+    written = (e for e in exercises.all_exercises() if e.reference is not None)
+    originals = ((r, e.name) for e in written for r in (e.reference, *(v.reference for v in e.variants)))
     return next((name for reference, name in originals if answer is reference), None)
 
 

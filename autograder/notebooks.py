@@ -31,6 +31,7 @@ from autograder.files import write_atomically
 from autograder.manuscript import Cell, Manuscript, ManuscriptError, Placed, read
 from autograder.sources import digest
 from autograder.stubs import NOTEBOOK_METADATA, release
+from autograder.variants import check_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "from_tokens_to_gpt"  # our key in a solution's metadata
@@ -120,9 +121,8 @@ class _Maker:
         meta = _nbgrader(identifier, grade=False, solution=True, locked=False)
         self._add(answer, identifier, line, nbgrader=meta, tags=tags)
         name, check = placed.answer_name, f"{identifier}-check"
-        source = f'{name} = check({name}, "{placed.number}")\nverdict()'
         meta = _nbgrader(check, grade=True, solution=False, locked=True, points=placed.points)
-        self._add(new_code_cell(source), check, line, nbgrader=meta)
+        self._add(new_code_cell(check_cell(name, placed.number)), check, line, nbgrader=meta)
 
     def _add(self, cell: NotebookNode, identifier: str, line: int, **metadata: Any) -> None:
         cell.id = identifier

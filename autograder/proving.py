@@ -39,6 +39,7 @@ class Proof:
         return {
             "exercise": exercise.name,
             "number": exercise.number,
+            **({"variant": exercise.variant} if exercise.variant else {}),
             "points": exercise.points,
             "minutes": exercise.minutes,
             "misconceptions": len(exercise.misconceptions),

@@ -22,8 +22,12 @@ class Rebuild(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         about = resources["nbgrader"]
         course = CourseDirectory(parent=self)
-        folder = Path(course.format_path(course.release_directory, ".", about["assignment"]))
-        path = folder / f"{about['notebook']}.ipynb"
+        folders = (course.release_directory, "chapters")  # a class's own release, else the public chapter
+        paths = [
+            Path(course.format_path(folder, ".", about["assignment"])) / f"{about['notebook']}.ipynb"
+            for folder in folders
+        ]
+        path = next((path for path in paths if path.is_file()), paths[0])
         if not path.is_file():
             self.log.warning("%s is not there: the submission is graded as it came", path)
             return nb, resources

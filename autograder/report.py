@@ -60,6 +60,7 @@ class Report:
     isolation: str = "none"
     failure: str | None = None  # what kind of end stopped the answer: "timeout", "died", "forbidden", …
     notes: tuple[str, ...] = field(default=())
+    variant: str = ""
 
     @property
     def points(self) -> int:
@@ -87,4 +88,5 @@ class Report:
             "seed": self.seed,
             "device": self.device,
             "isolation": self.isolation,
+            **({"variant": self.variant} if self.variant else {}),
         }

@@ -13,10 +13,10 @@ from nbformat import NotebookNode, from_dict
 from nbgrader import utils
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ClearSolutions, NbGraderPreprocessor, SaveCells
-from traitlets import Unicode
+from traitlets import Dict, Unicode
 from traitlets.config import Config
 
-from autograder import exercises, slicing
+from autograder import exercises, slicing, variants
 from autograder.exercise import Exercise
 from autograder.manuscript import BEGIN, END, region
 
@@ -39,8 +39,13 @@ class Stubs(NbGraderPreprocessor):
         help="What stands in a cell where the learner answers in words.",
     ).tag(config=True)
 
+    variants = Dict(
+        help="A class's variants: the id by the exercise's name. Its statement, stub and check are written."
+    ).tag(config=True)
+
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         nb.metadata = from_dict(NOTEBOOK_METADATA)
+        variants.rewrite(nb, self.variants)
         for cell in nb.cells:
             if utils.is_solution(cell):
                 cell.source = self._stub(cell)
@@ -55,6 +60,8 @@ class Stubs(NbGraderPreprocessor):
         exercise = next((e for e in exercises.all_exercises() if e.grade_id == grade_id), None)
         if exercise is None:
             raise ValueError(f"no exercise of the catalogue has the grade_id {grade_id!r}")
+        if exercise.name in self.variants:
+            exercise = exercise.varied(self.variants[exercise.name])
         return stub_source(exercise, cell.source)
 
 
@@ -67,6 +74,8 @@ def stub_source(exercise: Exercise, solved: str) -> str:
     """
     if exercise.kind == "code":
         message = f"Exercise {exercise.number}: write {exercise.name.partition('.')[2]}"
+        if exercise.variant:
+            return slicing.stub(variants.solution(exercise), exercise.answer_name, message)
         return slicing.stub(*slicing.library_source(exercise.name), message)
     lines = solved.split("\n")
     markers = region(solved)
@@ -103,10 +112,11 @@ def release_chain(*, gradebook: bool = True) -> list[type[NbGraderPreprocessor]]
     return [step for step in chain if gradebook or step is not SaveCells]
 
 
-def release(solved: NotebookNode) -> bytes:
-    """The learner's notebook, as it is written to `chapters/`."""
+def release(solved: NotebookNode, chosen: variants.Chosen | None = None) -> bytes:
+    """The learner's notebook, as it is written to `chapters/`; with variants, as a class gets it."""
     # nbgrader switches nbconvert's own steps off in the same way.
-    exporter = NotebookExporter(config=Config({"Exporter": {"default_preprocessors": []}}))
+    config = {"Exporter": {"default_preprocessors": []}, "Stubs": {"variants": dict(chosen or {})}}
+    exporter = NotebookExporter(config=Config(config))
     for step in release_chain(gradebook=False):
         exporter.register_preprocessor(step, enabled=True)
     text, _ = exporter.from_notebook_node(solved)

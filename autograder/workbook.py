@@ -23,6 +23,7 @@ import nbformat
 
 from autograder.files import write_atomically
 from autograder.merging import merge
+from autograder.variants import CHECKED
 
 BASE, BACKUP, HOME = ".base", ".backup", ".autograder"
 FRESH = "-fresh"  # the ending of the chapter that is put beside a damaged notebook
@@ -81,6 +82,9 @@ def _update(source: Path, workbook: Path, name: str) -> list[Update]:
         return [report, *_update(source, workbook, f"{name}{FRESH}")]
     if kept.is_file() and kept.read_bytes() == data:
         return [Update(slug, "unchanged", target)]
+    if any(CHECKED.search(cell["source"]) for cell in mine["cells"]):
+        note = "it is your class's own notebook, with variants of some exercises: left as it is"
+        return [Update(slug, "unchanged", target, (note,))]
     try:
         base = read_notebook(kept)
     except (Damaged, OSError):

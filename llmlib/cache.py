@@ -68,9 +68,10 @@ class KeyValueCache:
     ) -> None:
         shape = (n_layers, 2, batch, n_heads, capacity, d_head)
         self.memory = torch.zeros(shape, dtype=dtype, device=device)
-        self.layers = self.memory.unbind()
         self.capacity = capacity
         self.length = 0
+        self._place: tuple[int, int] | None = None  # where the views in `_kept` are
+        self._kept: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] = (), ()
 
     @property
     def bytes(self) -> int:
@@ -87,10 +88,21 @@ class KeyValueCache:
         Raises:
             ValueError: there is no room for them.
         """
-        self.require_room(new.shape[-2])
-        keys_and_values = self.layers[layer].narrow(-2, 0, self.length + new.shape[-2])
-        keys_and_values.narrow(-2, self.length, new.shape[-2]).copy_(new)
-        return keys_and_values
+        filled, free = self._views(new.shape[-2])
+        free[layer].copy_(new)
+        return filled[layer]
+
+    def _views(self, new: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """For each layer, the memory up to and with `new` positions, and that of these positions alone.
+
+        All layers write at the same place, so the views are made for the first and kept for the others.
+        """
+        if (self.length, new) != self._place:
+            self.require_room(new)
+            filled = self.memory.narrow(-2, 0, self.length + new)
+            self._kept = filled.unbind(), filled.narrow(-2, self.length, new).unbind()
+            self._place = self.length, new
+        return self._kept
 
     def require_room(self, new: int) -> None:
         """

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from llmlib.attention import MultiHeadAttention, scaled_dot_product_attention
 from llmlib.cache import KeyValueCache, cached_mask
+from llmlib.embedding import TokenEmbedding
 from llmlib.feedforward import FeedForward, gelu
 from llmlib.gpt import GPT
 from llmlib.normalization import LayerNorm
@@ -62,7 +63,7 @@ class CachedGPT:
                 "Generate without the cache"
             )
         self.n_heads, self.d_head = config.n_heads, config.d_model // config.n_heads
-        self.embed = model.token_embedding
+        self.embed = _lookup_of(model.token_embedding)
         self.table = model.positions.weight if config.positions == "learned" else model.position_table
         self.scale = 1.0 if config.positions == "learned" else math.sqrt(config.d_model)
         self.attend = F.scaled_dot_product_attention if config.fused else scaled_dot_product_attention
@@ -164,6 +165,21 @@ class CachedGPT:
                 f"got {real.int().tolist()}"
             )
         return (~real).sum(dim=1)
+
+
+def _lookup_of(embedding: TokenEmbedding) -> Function:
+    """The rows of tokens, without a check of each token: for a single one that takes as long as a layer."""
+    weight = embedding.weight.detach()
+    if not weight.is_cpu:  # a GPU's lookup does not refuse a wrong token, it ends the program
+        return embedding
+
+    def look_up(tokens: Tensor) -> Tensor:
+        try:
+            return F.embedding(tokens, weight)
+        except IndexError:
+            return embedding(tokens)  # says which token is wrong
+
+    return look_up
 
 
 def _functions_of(block: TransformerBlock) -> _Block:

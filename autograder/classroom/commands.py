@@ -18,7 +18,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from autograder import exercises as catalogue
-from autograder import panel
+from autograder import panel, variants
 from autograder.child import AnswerProcess
 from autograder.classroom import (
     crew,
@@ -132,10 +132,20 @@ def find_chapter(name: str) -> Chapter:
 
 
 def release_path(course: Path, slug: str) -> Path:
-    path = course / "chapters" / slug / f"{slug}.ipynb"
+    path = variants.released(course, slug)
     if not path.is_file():
         raise UsageError(f"{path} is not there: run this in the course's folder, or name it with --course")
     return path
+
+
+def of_class(chapter: Chapter, release: Path) -> Chapter:
+    """The chapter with the variants that the released notebook says."""
+    try:
+        return variants.chapter_of(chapter, release_of(release))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{release} is no notebook of the course: {error}") from None
+    except catalogue.UnknownExercise as unknown:
+        raise UsageError(f"{release} is not of this version of the course: {unknown}") from None
 
 
 def grade_class(options: argparse.Namespace) -> int:
@@ -143,6 +153,7 @@ def grade_class(options: argparse.Namespace) -> int:
     chapter = find_chapter(options.chapter)
     course = options.course.absolute()
     release = release_path(course, chapter.slug)
+    own = [f"{e.number} {e.variant}" for e in of_class(chapter, release).exercises if e.variant]
     journal = Journal(course / "grades", chapter.slug)
     memory = None if options.memory is None else options.memory * MEGABYTE
     try:
@@ -162,6 +173,8 @@ def grade_class(options: argparse.Namespace) -> int:
     due = [s for s in found if s.student not in known]
     if not options.json:
         print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade; answers run at {isolation}")
+        if own:
+            print(f"variants of this class: {', '.join(own)}")
     verdicts = {student: entry.verdict for student, entry in known.items()}
     book = Book(course, chapter.slug, release)
     troubles: list[str] = []
@@ -260,6 +273,7 @@ def replay(options: argparse.Namespace) -> int:
     if entry is None:
         raise UsageError(f"there is no verdict on {options.student!r} in {slug}: was it graded here?")
     before = next(r for r in entry.verdict.exercises if r["exercise"] == exercise.name)
+    exercise = catalogue.find(exercise.name, before.get("variant"))
     answer = entry.verdict.answers.get(exercise.name)
     if answer is None:
         raise UsageError(f"{options.student} gave no answer to {exercise.number}: {before['reason']}")
@@ -280,7 +294,8 @@ def _entries(options: argparse.Namespace) -> tuple[Chapter, Path, list[Entry]]:
     entries = list(Journal(course / "grades", chapter.slug))
     if not entries:
         raise UsageError(f"nothing of {chapter.slug} has been graded here: autograder grade {chapter.slug}")
-    return chapter, course, entries
+    reports = (report for entry in entries for report in entry.verdict.exercises)
+    return chapter.varied({r["exercise"]: r["variant"] for r in reports if r.get("variant")}), course, entries
 
 
 def give_feedback(options: argparse.Namespace) -> int:
@@ -381,7 +396,10 @@ def rehearse(options: argparse.Namespace) -> int:
         raise UsageError(f"{solution} is not there: rehearse in the course's own folder")
     with AnswerProcess() as process:
         isolation = process.isolation
-    cast = {p.name: p for p in rehearsal.players(chapter, release_of(release), release_of(solution))}
+    chapter, solved = of_class(chapter, release), json.loads(solution.read_text("utf-8"))
+    variants.rewrite(solved, {e.name: e.variant for e in chapter.exercises if e.variant})
+    right = [{**cell, "source": "".join(cell["source"])} for cell in solved["cells"]]
+    cast = {p.name: p for p in rehearsal.players(chapter, release_of(release), right)}
     notebook = json.loads(release.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         due = [

@@ -63,10 +63,12 @@ def page(verdict: Verdict, by_hand: dict[str, dict[str, Any]]) -> str:
         parts.append(f"<p>On receipt ({verdict.outcome.replace('_', ' ')}):</p><ul>{items}</ul>")
     own = set()
     for report in verdict.exercises:
-        exercise = find(report["exercise"])
+        exercise = find(report["exercise"], report.get("variant"))
         names = (exercise.grade_id, f"{exercise.grade_id}-check")
         own |= set(names)
         parts.append(f"<section><h2>{exercise.number} {escape(exercise.title)}</h2>")
+        if exercise.twist is not None:
+            parts.append(f"<p>Your class's variant: {escape(exercise.twist.twist)}</p>")
         parts.append(panel.as_html(public(report)))
         parts += [_by_hand(by_hand[name]) for name in names if name in by_hand]
         answer = verdict.answers.get(exercise.name)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from autograder import exercises
+from autograder import exercises, variants
 from autograder.answers import Answer, find_answer
 from autograder.child import AnswerProcess
 from autograder.classroom.submissions import Received, Submission, Unreadable, parse, read_bytes
@@ -88,7 +88,7 @@ class Verdict:
 class Grader:
     """Grades any number of submissions of one chapter. Use it in a `with` block.
 
-    release: the cells of the notebook that was handed out.
+    release: the cells of the notebook that was handed out. It says which variants the class has.
     seed:    the class's secret: which inputs the checks draw.
     """
 
@@ -102,7 +102,8 @@ class Grader:
         timeout: float | None = None,
         limits: Limits | None = None,
     ):
-        self.chapter, self.release, self.seed, self.timeout = chapter, release, seed, timeout
+        self.chapter = variants.chapter_of(chapter, release)
+        self.release, self.seed, self.timeout = release, seed, timeout
         self.process = AnswerProcess(device=device, limits=limits)
         self._known: dict[tuple[str, str, tuple[str, ...]], Report] = {}
 
@@ -159,7 +160,7 @@ class Grader:
                 answers[exercise.name] = {"source": answer.source, "helpers": list(answer.helpers)}
         crashes = [f"{r.number} {r.title}: {r.reason}" for r in reports if r.failure in CRASHES]
         faults = [f"{r.number}: {r.reason}" for r in reports if r.status == "grader_error"]
-        repairs = [*received.notes, *rebuilt.notes]
+        repairs = [*received.notes, *rebuilt.notes, *of_the_book(self.chapter, received.cells)]
         outcome: Outcome = (
             "grader_fault"
             if faults
@@ -206,7 +207,11 @@ def tampered(release: list[Cell], submitted: list[Cell]) -> list[str]:
         about = cell["metadata"].get("nbgrader", {}) if name else {}
         if name in checks:
             given = checks[name]
-            if cell["source"].strip() != given["source"].strip() or cell["cell_type"] != given["cell_type"]:
+            own = (
+                given["source"].strip(),
+                variants.without(given["source"]).strip(),
+            )  # or the public chapter's
+            if cell["source"].strip() not in own or cell["cell_type"] != given["cell_type"]:
                 notes.append(f"the check {name} was edited; the course's own was used")
             known = given["metadata"]["nbgrader"]
             keys = ("points", "grade", "solution")
@@ -215,6 +220,16 @@ def tampered(release: list[Cell], submitted: list[Cell]) -> list[str]:
         elif about.get("grade") and name not in {grade_id(c) for c in release}:
             notes.append(f"a check of its own, {str(name)[:60]}, was added; it does not count")
     return list(dict.fromkeys(notes))
+
+
+def of_the_book(chapter: Chapter, submitted: list[Cell]) -> list[str]:
+    """The exercises with a variant that were handed in in the public chapter's notebook, in words."""
+    varied = {f"{e.grade_id}-check": e for e in chapter.exercises if e.variant}
+    theirs = (varied.get(str(grade_id(c))) for c in submitted if not variants.CHECKED.search(c["source"]))
+    return [
+        f"{e.number} came in the public notebook, not in your class's: its variant {e.variant} was graded"
+        for e in dict.fromkeys(filter(None, theirs))
+    ]
 
 
 def release_of(path: Path) -> list[Cell]:

@@ -71,18 +71,25 @@ class Journal:
         return self.folder / f"{student}.json"
 
     def seed(self, key: str | None = None) -> int:
-        """The seed of the class: from `key`, else from a secret that is made once and kept beside the grades.
+        """The seed of the class: from `key`, else from its secret.
 
         Raises:
             OSError: the secret can be neither read nor written.
         """
-        if key is None:
-            path = self.secrets / SECRET
-            if not path.exists():
-                write_atomically(path, secrets.token_hex(16).encode())
-                os.chmod(path, 0o600)
-            key = path.read_text("utf-8").strip()
+        key = self.secret() if key is None else key
         return int.from_bytes(hashlib.sha256(f"{self.folder.name}:{key}".encode()).digest()[:4], "big") >> 1
+
+    def secret(self) -> str:
+        """The class's secret, which is made once and kept beside the grades.
+
+        Raises:
+            OSError: it can be neither read nor written.
+        """
+        path = self.secrets / SECRET
+        if not path.exists():
+            write_atomically(path, secrets.token_hex(16).encode())
+            os.chmod(path, 0o600)
+        return path.read_text("utf-8").strip()
 
 
 def version(release: Path) -> str:

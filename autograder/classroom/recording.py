@@ -185,7 +185,7 @@ def checked(cell: Cell, report: dict[str, Any]) -> Cell:
 
 def public(report: dict[str, Any]) -> Report:
     """The report as a student may read it after grading: no probe of the class's, no expected value."""
-    exercise = find(report["exercise"])
+    exercise = find(report["exercise"], report.get("variant"))
     mistake = report["misconception"]
     named = {check.name: check.points for check in exercise.checks}
     return Report(

@@ -30,7 +30,7 @@ def all_exercises() -> tuple[Exercise, ...]:
 def earlier(exercise: Exercise) -> tuple[Exercise, ...]:
     """The exercises before this one, whose references an answer may build on."""
     everything = all_exercises()
-    return everything[: everything.index(exercise)]
+    return everything[: [e.name for e in everything].index(exercise.name)]
 
 
 def find_chapter(number: int) -> Chapter:
@@ -42,8 +42,16 @@ def find_chapter(number: int) -> Chapter:
     )
 
 
-def find(key: str) -> Exercise:
-    """The exercise with this number, dotted name, last part of the name, or grade id."""
+def find(key: str, variant: str | None = None) -> Exercise:
+    """The exercise with this number, dotted name, last part of the name, or grade id; as varied, if so."""
+    exercise = _find(key)
+    try:
+        return exercise.varied(variant) if variant else exercise
+    except LookupError as unknown:
+        raise UnknownExercise(str(unknown)) from None
+
+
+def _find(key: str) -> Exercise:
     key = str(key).strip()
     exercises = all_exercises()
     for exercise in exercises:

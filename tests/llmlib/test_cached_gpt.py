@@ -125,3 +125,11 @@ def test_a_model_that_it_cannot_follow_is_refused():
     object.__setattr__(model.config, "positions", "some other kind")
     with pytest.raises(ValueError, match="learned and sinusoidal positions: got 'some other kind'"):
         CachedGPT(model, 1)
+
+
+@pytest.mark.parametrize("token", [13, -1])
+def test_a_token_that_is_not_in_the_vocabulary_is_named(token):
+    cached = CachedGPT(GPT(GPTConfig(**SHAPE), 0), 1)
+    cached.read(torch.tensor([[1, 2]]))
+    with pytest.raises(ValueError, match=f"between 0 and vocab_size - 1 = 12: got {token}"):
+        cached.read(torch.tensor([[token]]))

@@ -12,6 +12,7 @@ from scipy.stats import chisquare
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from llmlib.cached_gpt import CachedGPT
 from llmlib.generation import generate
 from llmlib.gpt import GPT, GPTConfig
 from llmlib.gpt2 import from_gpt2
@@ -143,8 +144,13 @@ def test_the_cache_changes_nothing_also_when_the_window_slides(shape, settings, 
 
 def test_the_cache_asks_for_each_token_once(monkeypatch):
     model, shown = small(), []
-    lookup = model.token_embedding.forward
-    monkeypatch.setattr(model.token_embedding, "forward", lambda t: (shown.append(t.shape[1]), lookup(t))[1])
+    read = CachedGPT.read
+
+    def noted(cached, tokens, *arguments, **named):
+        shown.append(tokens.shape[1])
+        return read(cached, tokens, *arguments, **named)
+
+    monkeypatch.setattr(CachedGPT, "read", noted)
     generate(model, torch.tensor([[1, 2, 3, 4]]), 11, temperature=0, use_cache=True)
     # Eleven questions: the prompt, eight tokens until the context of twelve is full, then the whole window.
     assert shown == [4, *[1] * 8, 12, 12]

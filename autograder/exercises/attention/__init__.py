@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autograder.exercise import Chapter
 from autograder.exercises.attention import (
     attention_scores,
+    attention_scores_variants,
     causal_mask,
+    causal_mask_variants,
     expose_mutants,
     padding_mask,
     predict_top_weight,
@@ -28,9 +32,9 @@ from torch import Tensor
 from llmlib.drawing import heatmap, show, subplots
 """,
     exercises=(
-        attention_scores.EXERCISE,
+        replace(attention_scores.EXERCISE, variants=attention_scores_variants.VARIANTS),
         softmax.EXERCISE,
-        causal_mask.EXERCISE,
+        replace(causal_mask.EXERCISE, variants=causal_mask_variants.VARIANTS),
         padding_mask.EXERCISE,
         scaled_dot_product_attention.EXERCISE,
         predict_top_weight.EXERCISE,

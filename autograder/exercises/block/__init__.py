@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autograder.exercise import Chapter
 from autograder.exercises.block import (
     dropout,
@@ -11,6 +13,7 @@ from autograder.exercises.block import (
     predict_stream_size,
     repair_feedforward,
     rms_norm,
+    rms_norm_variants,
     swiglu,
     transformer_block,
 )
@@ -37,7 +40,7 @@ from llmlib.normalization import LayerNorm
         repair_feedforward.EXERCISE,
         swiglu.EXERCISE,
         layer_norm.EXERCISE,
-        rms_norm.EXERCISE,
+        replace(rms_norm.EXERCISE, variants=rms_norm_variants.VARIANTS),
         expose_norm_mutants.EXERCISE,
         predict_stream_size.EXERCISE,
         dropout.EXERCISE,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autograder.exercise import Chapter
 from autograder.exercises.gpt import (
     convert_block,
     count_parameters,
+    count_parameters_variants,
     expose_mutants,
     forward,
     initial_std,
@@ -34,7 +37,7 @@ from llmlib.normalization import LayerNorm
 from llmlib.transformer import TransformerBlock
 """,
     exercises=(
-        count_parameters.EXERCISE,
+        replace(count_parameters.EXERCISE, variants=count_parameters_variants.VARIANTS),
         initial_std.EXERCISE,
         forward.EXERCISE,
         predict_first_loss.EXERCISE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autograder.exercise import Chapter
 from autograder.exercises.heads import (
     attention_flops,
@@ -13,6 +15,7 @@ from autograder.exercises.heads import (
     predict_quadratic_share,
     project_heads,
     split_heads,
+    split_heads_variants,
 )
 
 CHAPTER = Chapter(
@@ -32,7 +35,7 @@ from llmlib.attention import causal_mask, padding_mask, scaled_dot_product_atten
 from llmlib.drawing import PALETTE, heatmap, show, subplots
 """,
     exercises=(
-        split_heads.EXERCISE,
+        replace(split_heads.EXERCISE, variants=split_heads_variants.VARIANTS),
         merge_heads.EXERCISE,
         project_heads.EXERCISE,
         combined_mask.EXERCISE,

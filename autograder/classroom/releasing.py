@@ -1,0 +1,141 @@
+"""`autograder release` and `autograder variants`: a class's own release of a chapter, with its variants.
+
+A class's release lies in `release/`, where nbgrader looks as soon as it is there (`nbgrader_config.py`). It
+is made by the same steps as `chapters/`, from the same solution, and `nbgrader generate_assignment` makes it
+again. `chapters/` and `solutions/` stay the public ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from pathlib import Path
+
+import nbformat
+
+from autograder import variants
+from autograder.classroom.commands import _chapter, find_chapter
+from autograder.classroom.journal import Journal
+from autograder.commands import UsageError, _table
+from autograder.exercise import Chapter
+from autograder.files import write_atomically
+from autograder.stubs import release as as_released
+
+
+def add_to(subcommands: argparse._SubParsersAction) -> None:
+    make = subcommands.add_parser(
+        "release", help="write a chapter's release for your class, with its variants"
+    )
+    _chapter(make)
+    make.add_argument(
+        "--variants", action="store_true", help="give the class the variants that its secret draws"
+    )
+    make.add_argument("--choose", action="append", default=[], metavar="EXERCISE=VARIANT",
+                      help="give it this one, as in 3.3=window, or 3.3=plain (may be repeated)")  # fmt: skip
+    make.add_argument("--seed", metavar="KEY", help="draw from this secret (default: kept in grades/)")
+    make.set_defaults(run=release)
+
+    listing = subcommands.add_parser("variants", help="list a chapter's variants, and which your class has")
+    _chapter(listing)
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(run=list_variants)
+
+
+def release(options: argparse.Namespace) -> int:
+    chapter, course = find_chapter(options.chapter), options.course.absolute()
+    slug = chapter.slug
+    source = course / "solutions" / slug / f"{slug}.ipynb"
+    target = course / variants.RELEASE / slug / f"{slug}.ipynb"
+    solved_copy = course / "grades" / f"{slug}-solution.ipynb"
+    try:
+        solved = nbformat.read(source, as_version=4)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{source} is not there: run this in the course's folder, or name it with --course"
+        ) from None
+    except Exception as error:
+        raise UsageError(f"{source} is no notebook that can be read: {str(error)[:200]}") from None
+    kept = _of_class(course)
+    journal = Journal(course / "grades", slug)
+    try:
+        own = _choose(chapter, kept, options, journal)
+        varied = copy.deepcopy(solved)
+        variants.rewrite(varied, own)
+        made, before = as_released(solved, own), variants.released(course, slug)
+        changed = not before.is_file() or before.read_bytes() != made
+        others = {name: v for name, v in kept.items() if name not in {e.name for e in chapter.exercises}}
+        # The choice first: with it, the same command or nbgrader's makes the rest again.
+        variants.keep(course, {**others, **own})
+        write_atomically(target, made)
+        write_atomically(solved_copy, (nbformat.writes(varied).rstrip("\n") + "\n").encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    for exercise in chapter.varied(own).exercises:
+        if exercise.twist is not None:
+            print(f"{exercise.number} {exercise.title}: {exercise.variant}. {exercise.twist.twist}")
+    if not own:
+        print("Without variants: this is the public chapter.")
+    print(f"For the class: {target}\nFor you, solved: {solved_copy}")
+    graded = sum(1 for _ in journal)
+    if changed and graded:
+        print(f"! {graded} submissions were graded with another release: autograder grade grades them again.")
+    return 0
+
+
+def _choose(
+    chapter: Chapter, kept: variants.Chosen, options: argparse.Namespace, journal: Journal
+) -> dict[str, str]:
+    """Drawn, unless the class has one already or the instructor says which."""
+    own: dict[str, str] = {}
+    if options.variants:
+        own = variants.draw(chapter.exercises, options.seed or journal.secret())
+        if options.seed is None:
+            own |= {name: v for name, v in kept.items() if name in own}
+    for text in options.choose:
+        key, _, variant = text.partition("=")
+        exercise = next((e for e in chapter.exercises if key in (e.number, e.name)), None)
+        if exercise is None or not variant:
+            raise UsageError(
+                f"--choose {text}: write an exercise of {chapter.slug} and its variant, as in 3.3=window"
+            )
+        own[exercise.name] = variant
+    own = {name: variant for name, variant in own.items() if variant != "plain"}
+    try:
+        chapter.varied(own)
+    except LookupError as unknown:
+        raise UsageError(str(unknown)) from None
+    return own
+
+
+def list_variants(options: argparse.Namespace) -> int:
+    chapter, course = find_chapter(options.chapter), options.course.absolute()
+    own = _of_class(course)
+    rows = [
+        {
+            "exercise": exercise.name,
+            "number": exercise.number,
+            "variant": variant.id,
+            "twist": variant.twist,
+            "yours": own.get(exercise.name) == variant.id,
+        }
+        for exercise in chapter.exercises
+        for variant in exercise.variants
+    ]
+    if options.json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return 0
+    if not rows:
+        print(f"No exercise of {chapter.slug} has a variant.")
+        return 0
+    header = ("number", "exercise", "variant", "your class", "what is asked for")
+    shown = [(r["number"], r["exercise"], r["variant"], "✓" if r["yours"] else "", r["twist"]) for r in rows]
+    _table(f"The variants of {chapter.slug}", header, shown)
+    return 0
+
+
+def _of_class(course: Path) -> dict[str, str]:
+    try:
+        return variants.chosen(course)
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
