@@ -396,10 +396,9 @@ def rehearse(options: argparse.Namespace) -> int:
         raise UsageError(f"{solution} is not there: rehearse in the course's own folder")
     with AnswerProcess() as process:
         isolation = process.isolation
-    chapter, solved = of_class(chapter, release), json.loads(solution.read_text("utf-8"))
-    variants.rewrite(solved, {e.name: e.variant for e in chapter.exercises if e.variant})
-    right = [{**cell, "source": "".join(cell["source"])} for cell in solved["cells"]]
-    cast = {p.name: p for p in rehearsal.players(chapter, release_of(release), right)}
+    chapter, solved = of_class(chapter, release), release_of(solution)
+    variants.rewrite({"cells": solved}, {e.name: e.variant for e in chapter.exercises if e.variant})
+    cast = {p.name: p for p in rehearsal.players(chapter, release_of(release), solved)}
     notebook = json.loads(release.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         due = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import random
 import re
@@ -12,7 +13,7 @@ import nbformat
 import pytest
 import torch
 
-from autograder import exercises, notebook, variants
+from autograder import commands, exercises, notebook, variants
 from autograder.cli import main
 from autograder.exercise import PUBLIC
 from autograder.grading import grade_callable
@@ -300,6 +301,17 @@ def test_a_class_s_notebook_in_the_workbook_is_left_as_it_is(tmp_path):
 def replace_text(nb, text):
     nb.cells[0].source = text
     return nb
+
+
+def test_a_model_is_assembled_from_answers_to_the_book_s_exercises(tmp_path, monkeypatch):
+    folder = tmp_path / "03-attention"
+    folder.mkdir()
+    line = variants.check_cell("causal_mask", "3.3", "strict")
+    learners(tmp_path, STRICT, line).rename(folder / "03-attention.ipynb")
+    monkeypatch.setattr(commands.assembling, "parts_of_the_model", lambda: (exercises.find("3.3"),))
+    monkeypatch.setattr(commands, "AnswerProcess", contextlib.nullcontext)
+    passed, reasons = commands._passed_answers(tmp_path)
+    assert not passed and "your class's variant (strict)" in reasons["attention.causal_mask"]
 
 
 # --- What the definition refuses

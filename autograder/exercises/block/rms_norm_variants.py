@@ -129,6 +129,21 @@ def _length_of_the_half(x, weight, eps=1e-5):
     return x / torch.sqrt(length**2 / count + eps) * weight
 
 
+def _vector_by_vector(x, weight, eps=1e-5):
+    count = x.shape[-1] - x.shape[-1] // 2
+    rows = []
+    for row in x.reshape(-1, x.shape[-1]):
+        half = row[:count]
+        rows.append(row / ((half @ half) / count + eps) ** 0.5 * weight)
+    return torch.stack(rows).reshape(x.shape)
+
+
+def _masked_mean(x, weight, eps=1e-5):
+    taken = (torch.arange(x.shape[-1], device=x.device) * 2 < x.shape[-1]).to(x.dtype)
+    mean_square = ((x * x * taken).sum(-1) / taken.sum()).unsqueeze(-1)
+    return weight * x / (mean_square + eps).sqrt()
+
+
 LESS_ONE = Variant(
     id="stored-less-one",
     twist="The scale is stored less 1: each place is multiplied by 1 + weight.",
@@ -260,6 +275,8 @@ pRMSNorm).""",
     alternatives=(
         Alternative("split, then rsqrt", _chunk),
         Alternative("from the length of the half", _length_of_the_half),
+        Alternative("vector by vector", _vector_by_vector),
+        Alternative("a mean with weights 1 and 0", _masked_mean),
     ),
     renamed={SIZE: "divides each vector by the root mean square of its first half"},
 )

@@ -11,6 +11,7 @@ from dataclasses import replace
 from autograder.exercise import Alternative, Misconception, Variant
 from autograder.exercises.gpt.count_parameters import MISCONCEPTIONS
 from autograder.exercises.gpt.count_parameters import _variant as counting
+from llmlib import gpt
 
 PLAIN = {m.id: m for m in MISCONCEPTIONS}
 
@@ -111,6 +112,13 @@ def _parallel_in_closed_form(
     block = 2 * d * (2 * d + f) + d + (6 * d + f if bias else 0)
     tables = d * (vocab_size * (1 if tie_weights else 2) + context_length)
     return tables + n_layers * block + d * (2 if bias else 1)
+
+
+def _book_less_the_norms(
+    vocab_size, context_length, d_model, n_layers, d_ff=None, bias=True, tie_weights=True
+):
+    plain = gpt.count_parameters(vocab_size, context_length, d_model, n_layers, d_ff, bias, tie_weights)
+    return plain - n_layers * (2 * d_model if bias else d_model)
 
 
 def _shapes(norms: int, positions: bool) -> Callable[..., int]:
@@ -249,6 +257,7 @@ the two parts can be computed at the same time.""",
     alternatives=(
         Alternative("one closed formula", _parallel_in_closed_form),
         Alternative("summed block by block", _shapes(1, positions=True)),
+        Alternative("the function of the book, less a norm for each block", _book_less_the_norms),
     ),
     excluded={"one-norm-a-block": "it is the right answer here"},
 )
