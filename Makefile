@@ -32,4 +32,4 @@ book: env  ## build the book into _build/html
 	@$(VENV)/python -m autograder.bookmaking
 
 bench: env  ## measure, side by side (DEVICE=cuda for a GPU)
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; DEVICE=$(DEVICE) $(VENV)/python $$benchmark || exit 1; done
+	@for benchmark in benchmarks/[!_]*.py; do echo "== $$benchmark"; DEVICE=$(DEVICE) $(VENV)/python $$benchmark || exit 1; done

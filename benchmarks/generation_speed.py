@@ -6,23 +6,28 @@
 Both sample at temperature 1 without any filter, with their key/value caches, from a GPT-2 of course size
 whose weights `llmlib.gpt2` carries over. They take turns, so that what else the machine does falls on both
 alike; the medians of the rounds are reported, and the ratio is taken round by round. Memory is measured in a
-child process each: how much the peak of its resident memory grows from the moment before the first token on.
+fresh process each: how much its peak lies above what was taken before the first token. Last, a profile says
+what bounds a token: the products with the weights, which are read from memory for every token, or Python.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import resource
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import torch
+from _measuring import (
+    MIB,
+    memory_of_a_child,
+    peak_growth,
+    print_machine,
+    print_speeds,
+    take_turns,
+    times_as_fast,
+    wanted_device,
+    what_bounds,
+)
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
@@ -104,41 +109,6 @@ def check(device: torch.device, new_tokens: int) -> None:
         sys.exit("the two models write different texts: a comparison would mean nothing")
 
 
-def memory(name: str, batch: int, new_tokens: int) -> None:
-    """In a child process: print how much the peak of the resident memory grows, in MiB."""
-    write = writers(torch.device("cpu"), batch, new_tokens)[name]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    write()
-    print(
-        json.dumps(
-            {
-                "peak": before / 1024,
-                "growth": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before / 1024,
-            }
-        )
-    )
-
-
-def measure(device: torch.device, batch: int, new_tokens: int, rounds: int) -> dict[str, list[float]]:
-    runners = writers(device, batch, new_tokens)
-    seconds: dict[str, list[float]] = {name: [] for name in runners}
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    for round_number in range(-1, rounds):  # the first round only warms up
-        names = list(runners)
-        for name in names if round_number % 2 else reversed(names):
-            wait()
-            began = time.perf_counter()
-            runners[name]()
-            wait()
-            if round_number >= 0:
-                seconds[name].append(time.perf_counter() - began)
-    return seconds
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Generation speed beside transformers' GPT-2.")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each (default: 7)")
@@ -151,44 +121,31 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     if not 1 <= options.new_tokens <= CONTEXT - PROMPT:
         sys.exit(f"--new-tokens must lie between 1 and {CONTEXT - PROMPT}: got {options.new_tokens}")
+    device = wanted_device()
     if options.memory_of:
-        memory(options.memory_of, options.batch, options.new_tokens)
+        write = writers(device, options.batch, options.new_tokens)[options.memory_of]
+        print(peak_growth(write, device))
         return
-    device = torch.device(os.environ.get("DEVICE", "cpu"))
-    if device.type == "cuda" and not torch.cuda.is_available():
-        sys.exit(f"DEVICE={device}: PyTorch finds no CUDA device here.")
     check(device, options.new_tokens)
-
-    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    print(f"DEVICE={device} python {' '.join(sys.argv)}")
-    print(
-        f"{os.cpu_count()} cores, {device.type} ({where}), torch {torch.__version__}, "
-        f"Python {platform.python_version()}"
-    )
+    print_machine(device)
     count = models(device)[0][OURS].parameter_count()
     print(
         f"{count:,} weights, {LAYERS} layers, {HEADS} heads, {WIDTH} wide, context {CONTEXT}, float32, a "
         f"prompt of {PROMPT} tokens and {options.new_tokens} new ones; medians of {options.rounds} rounds"
     )
     for batch in (1, 16):
-        seconds = measure(device, batch, options.new_tokens, options.rounds)
+        runners = writers(device, batch, options.new_tokens)
+        seconds = take_turns(runners, options.rounds, device)
         print(f"batch {batch}")
-        for name, times in seconds.items():
-            speeds = [
-                batch * options.new_tokens / t for t in (statistics.median(times), max(times), min(times))
-            ]
-            print("  {:28}{:10,.0f} tokens/s   ({:,.0f} to {:,.0f})".format(name, *speeds))
+        print_speeds(seconds, batch * options.new_tokens)
         for name in (OURS, PLAIN):
-            pairs = zip(seconds[THEIRS], seconds[name], strict=True)
-            ratio = statistics.median(theirs / ours for theirs, ours in pairs)
-            print(f"  {name} is {ratio:.2f} times as fast as transformers")
-        ours = CachedGPT(models(device)[0][OURS], batch)
-        print(f"  the cache holds {ours.cache.bytes / 2**20:.1f} MiB for {CONTEXT} places")
-        for name in (OURS, THEIRS) if device.type == "cpu" else ():
-            command = [sys.executable, __file__, "--memory-of", name, "--batch", str(batch)]
-            command += ["--new-tokens", str(options.new_tokens)]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            print(f"  {name:28} peak memory grows by {found['growth']:.1f} MiB, from {found['peak']:.0f} MiB")
+            print(f"  {name} is {times_as_fast(seconds[THEIRS], seconds[name]):.2f} times as fast")
+        cache = CachedGPT(models(device)[0][OURS], batch).cache
+        print(f"  the cache holds {cache.bytes / MIB:.1f} MiB for {CONTEXT} places")
+        for name in (OURS, THEIRS):
+            new = ["--new-tokens", str(options.new_tokens)]
+            memory = memory_of_a_child(["--memory-of", name, "--batch", str(batch), *new])
+            print(f"  {name}: {what_bounds(runners[name], device)}; {memory}", flush=True)
 
 
 if __name__ == "__main__":

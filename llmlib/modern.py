@@ -87,8 +87,8 @@ class RotaryAttention(nn.Module):
         # One product instead of three, since a large one keeps the cores busier.
         weights = torch.cat([self.query.weight, self.key.weight, self.value.weight])
         query, key, value = (split_heads(part, self.n_heads) for part in F.linear(x, weights).chunk(3, -1))
-        query = turn(_unit(query), cosine, sine) * self.sharpness
-        key = turn(_unit(key), cosine, sine)
+        query = turn(self.normed(query), cosine, sine) * self.sharpness
+        key = turn(self.normed(key), cosine, sine)
         # Written out: on a CPU, and at such sizes, faster than PyTorch's fused kernel (measured).
         scores = torch.baddbmm(
             hidden.to(value.dtype),
@@ -98,6 +98,12 @@ class RotaryAttention(nn.Module):
         )
         heads = scores.softmax(-1).to(value.dtype) @ value.flatten(0, 1)
         return self.output(merge_heads(heads.view_as(value)))
+
+    def normed(
+        self, x: Float[Tensor, "batch n_heads length d_head"]
+    ) -> Float[Tensor, "batch n_heads length d_head"]:
+        """A query or a key, brought to the length √d_head."""
+        return _unit(x)
 
 
 def turn(
