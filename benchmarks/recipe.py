@@ -1,0 +1,291 @@
+"""What each change of the course's training recipe is worth: the recipe without it, on Tiny Shakespeare.
+
+    python benchmarks/recipe.py                        # equal numbers of characters
+    python benchmarks/recipe.py --seconds 66           # equal times, for a machine that does nothing else
+    python benchmarks/recipe.py --rows recipe nanoGPT  # some rows only
+
+Every row trains on as many characters as `--steps` of the recipe see, or for the same time, and is judged by
+its loss over the whole validation set, in consecutive blocks of its context. The recipe itself runs with
+several seeds, so that one sees which differences mean anything. How long a character takes is measured for
+all rows in turns, before the trainings, as a ratio to the recipe's.
+
+Nothing is tuned for a row: what is left is what the recipe's numbers give without that one change.
+
+A row that is done is kept in `--out` and not run again; `--json` prints all of them for a program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from _measuring import print_machine, take_turns, times_as_fast, wanted_device
+from torch import Tensor, nn
+
+from llmlib.data import CorpusError, load_corpus
+from llmlib.gpt import GPT, GPTConfig, initial_std
+from llmlib.modern import ModernGPT, ModernGPTConfig, RotaryAttention, SquaredReLU
+from llmlib.normalization import LayerNorm, RMSNorm
+from llmlib.tokenization import CharTokenizer
+from llmlib.train import PRESETS
+from llmlib.training import TrainingConfig, evaluate, train
+
+LAPTOP, NANOGPT = PRESETS["laptop"], PRESETS["nanogpt-cpu"]
+Change = Callable[[nn.Module], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variation: what is not as in the recipe, in the configurations or in the model once it is made."""
+
+    about: str
+    model: ModernGPTConfig | GPTConfig = LAPTOP.model
+    training: TrainingConfig = LAPTOP.training
+    change: Change | None = None
+    seeds: tuple[int, ...] = (1,)
+
+    def make(self, vocab_size: int, seed: int) -> nn.Module:
+        config = dataclasses.replace(self.model, vocab_size=vocab_size)
+        model = GPT(config, seed) if isinstance(config, GPTConfig) else ModernGPT(config, seed)
+        if self.change is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.change(model)
+        return model
+
+
+class WithPositions(nn.Module):
+    """A token embedding that adds a learned vector for each position, as GPT-2 does."""
+
+    def __init__(self, embedding: nn.Module, context_length: int, d_model: int) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.position_embedding = nn.Parameter(torch.randn(context_length, d_model))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.embedding(tokens) + self.position_embedding[: tokens.shape[1]]
+
+
+class UnnormedAttention(RotaryAttention):
+    def normed(self, x: Tensor) -> Tensor:
+        return x
+
+
+class BentByGELU(SquaredReLU):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(F.gelu(self.hidden(x)))
+
+
+def with_weights(new: nn.Module, old: nn.Module) -> nn.Module:
+    new.load_state_dict(old.state_dict())
+    return new
+
+
+def learned_positions(model: nn.Module) -> None:
+    model.cosine.fill_(1.0)
+    model.sine.zero_()
+    config = model.config
+    model.token_embedding = WithPositions(model.token_embedding, config.context_length, config.d_model)
+
+
+def raw_queries_and_keys(model: nn.Module) -> None:
+    config = model.config
+    for block in model.blocks:
+        block.attention = with_weights(UnnormedAttention(config.d_model, config.n_heads), block.attention)
+
+
+def gelu(model: nn.Module) -> None:
+    config = model.config
+    for block in model.blocks:
+        block.feedforward = with_weights(BentByGELU(config.d_model, config.d_ff), block.feedforward)
+
+
+def layer_norms(model: nn.Module) -> None:
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, RMSNorm):
+                setattr(parent, name, LayerNorm(len(child.weight), fused=True))
+
+
+def first_weights_as_in_gpt2(model: nn.Module) -> None:
+    """Normal weights of 0.02 everywhere, and smaller ones where a layer writes to the stream."""
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 2:
+            nn.init.normal_(parameter, std=initial_std(name, model.config.n_layers))
+
+
+def _training(**fields: Any) -> TrainingConfig:
+    return dataclasses.replace(LAPTOP.training, **fields)
+
+
+def _model(**fields: Any) -> ModernGPTConfig:
+    return dataclasses.replace(LAPTOP.model, **fields)
+
+
+ROWS = {
+    "recipe": Row("the recipe", seeds=(1, 2, 3)),
+    "AdamW": Row(
+        "AdamW for all weights in the place of Muon", training=_training(optimizer="adamw", clip=1.0)
+    ),
+    "no pairs": Row("no vectors for pairs of characters", model=_model(d_bigram=0)),
+    "learned positions": Row("learned positions in the place of rotary ones", change=learned_positions),
+    "raw queries": Row("queries and keys without their norm", change=raw_queries_and_keys),
+    "GELU": Row("GELU in the place of the squared ReLU", change=gelu),
+    "LayerNorm": Row("LayerNorm in the place of RMSNorm", change=layer_norms),
+    "GPT-2's first weights": Row(
+        "first weights as in GPT-2, nothing at zero", change=first_weights_as_in_gpt2
+    ),
+    "constant rate": Row("a learning rate that does not fall", training=_training(min_learning_rate=3e-3)),
+    "short context": Row(
+        "a context of 64 characters, twice as many windows",
+        model=_model(context_length=64),
+        training=_training(batch_size=24),
+    ),
+    "large batch": Row("a batch twice as large, half the steps", training=_training(batch_size=24)),
+    "float32": Row("products in float32", training=_training(precision="float32")),
+    "nanoGPT": Row("nanoGPT's configuration for a CPU", model=NANOGPT.model, training=NANOGPT.training),
+}
+
+
+def windows(row: Row) -> int:
+    """Characters that one step trains on."""
+    return row.training.batch_size * row.model.context_length
+
+
+def scheduled(row: Row, options: argparse.Namespace) -> TrainingConfig:
+    """The row's training, for as many characters as the recipe's steps see, or for so many seconds."""
+    steps = round(options.steps * windows(ROWS["recipe"]) / windows(row))
+    warmup = math.ceil(row.training.warmup_steps * steps / row.training.steps)
+    return dataclasses.replace(
+        row.training, steps=steps, warmup_steps=warmup, seconds=options.seconds, evaluation_interval=10**9
+    )
+
+
+class Text:
+    """Tiny Shakespeare as numbers, the training part and the validation part."""
+
+    def __init__(self) -> None:
+        corpus = load_corpus("shakespeare")
+        self.tokenizer = CharTokenizer.from_text(corpus.text)
+        self.train, self.validation = (torch.tensor(self.tokenizer.encode(part)) for part in corpus.split())
+
+
+def run(row: Row, seed: int, text: Text, options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    model = row.make(text.tokenizer.vocab_size, seed).to(device)
+    config = dataclasses.replace(scheduled(row, options), seed=seed)
+    context = row.model.context_length
+    records = train(model, text.train, text.validation, config, context_length=context)
+    return {
+        "seed": seed,
+        "validation_loss": round(evaluate(model, text.validation, context), 4),
+        "parameters": model.parameter_count(),
+        "steps": records[-1].step,
+        "characters": records[-1].step * windows(row),
+    }
+
+
+def relative_times(names: list[str], text: Text, device: torch.device) -> dict[str, float]:
+    """How long each row takes for a character, beside the recipe, measured in turns."""
+    runners = {}
+    for name in dict.fromkeys(["recipe", *names]):
+        row = ROWS[name]
+        model = row.make(text.tokenizer.vocab_size, 1).to(device)
+        steps = max(1, round(8 * windows(ROWS["recipe"]) / windows(row)))
+        config = dataclasses.replace(
+            row.training, steps=steps, warmup_steps=0, evaluation_interval=10**9, evaluation_blocks=1
+        )
+        runners[name] = lambda m=model, c=config, r=row: train(
+            m, text.train, text.validation[:200], c, context_length=r.model.context_length, progress=False
+        )
+    seconds = take_turns(runners, 5, device)
+    return {name: round(1 / times_as_fast(seconds["recipe"], seconds[name]), 3) for name in names}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What each change of the recipe is worth.")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW",
+                        help=f"some of: {', '.join(ROWS)}")  # fmt: skip
+    parser.add_argument(
+        "--steps", type=int, default=1130, help="of the recipe (default: 1130, a minute's worth)"
+    )
+    parser.add_argument("--seconds", type=float, help="train each row for so long instead")
+    parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
+    parser.add_argument("--out", type=Path, default=Path("runs/recipe.json"), help="where rows are kept")
+    parser.add_argument(
+        "--times", action="store_true", help="measure the times of a step anew, train nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the rows for a program")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = wanted_device()
+    try:
+        text = Text()
+    except CorpusError as error:
+        sys.exit(str(error))
+    kept = _kept(options)
+    if options.times or not kept["times"].keys() >= set(options.rows):
+        kept["times"] |= relative_times(options.rows, text, device)
+        _keep(kept, options.out)
+    for name in options.rows if not options.times else ():
+        done = kept["rows"].setdefault(name, [])
+        for seed in ROWS[name].seeds:
+            if seed not in [result["seed"] for result in done]:
+                print(f"{name}, seed {seed}", file=sys.stderr)
+                done.append(run(ROWS[name], seed, text, options, device))
+                _keep(kept, options.out)
+    if options.json:
+        print(json.dumps(kept))
+        return
+    print_machine(device)
+    _print(kept, options)
+
+
+def _kept(options: argparse.Namespace) -> dict[str, Any]:
+    """What was run before, if it was run for as long."""
+    length = {"steps": options.steps, "seconds": options.seconds}
+    if options.out.exists():
+        kept = json.loads(options.out.read_text("utf-8"))
+        if kept["length"] != length:
+            sys.exit(
+                f"{options.out} holds rows of another length, {kept['length']}: name another file by --out."
+            )
+        return kept
+    return {"length": length, "times": {}, "rows": {}}
+
+
+def _keep(kept: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+
+
+def _print(kept: dict[str, Any], options: argparse.Namespace) -> None:
+    def median(results: list[dict[str, Any]]) -> float:
+        losses = sorted(result["validation_loss"] for result in results)
+        return losses[len(losses) // 2]
+
+    recipe = kept["rows"].get("recipe")
+    print("| | loss | above the recipe | time of a character | weights |\n|---|---|---|---|---|")
+    for name in options.rows:
+        results = kept["rows"].get(name)
+        if not results:
+            continue
+        loss = median(results)
+        above = f"{loss - median(recipe):+.3f}" if recipe and name != "recipe" else ""
+        time = kept["times"].get(name, math.nan)
+        print(f"| {ROWS[name].about} | {loss:.3f} | {above} | {time:.2f} | {results[0]['parameters']:,} |")
+    if recipe:
+        print(f"The recipe, seed by seed: {', '.join(str(r['validation_loss']) for r in recipe)}")
+
+
+if __name__ == "__main__":
+    main()
