@@ -44,6 +44,7 @@ class AnswerProcess:
         self._line: wire.Line | None = None
         self._seconds = 0.0
         self._killed = False
+        self._fault: str | None = None  # what broke in the answer's process, at the answer at hand
 
     def __enter__(self) -> AnswerProcess:
         self._start()
@@ -62,7 +63,28 @@ class AnswerProcess:
         timeout: float | None = None,
     ) -> Report:
         """The verdict on an answer given as Python text. `prelude`: the learner's own helper cells."""
+        report = self._grade(exercise, source, prelude, seed, timeout)
+        fault = self._fault
+        if report.status != "grader_error" or fault is None or self._breaks_by_itself(exercise):
+            return report
+        failure = Failure("died", f"the answer broke the process that ran it ({fault})")
+        about = {"device": self.device, "isolation": report.isolation, "duration": report.duration}
+        return ungraded(exercise, failure, seed=seed, **about)
+
+    def _breaks_by_itself(self, exercise: Exercise) -> bool:
+        """Whether an innocent answer breaks its process as well: then the fault is ours."""
+        name = exercise.answer_name
+        innocent = f"{name} = 0" if exercise.takes_value else f"def {name}(*values, **named): return None"
+        if exercise.methods:
+            methods = "".join(f"\n    def {m}(self, *values, **named): pass" for m in exercise.methods)
+            innocent = f"class {name}(__import__('torch').nn.Module):{methods}"
+        return self._grade(exercise, innocent, (), 0, None).status == "grader_error"
+
+    def _grade(
+        self, exercise: Exercise, source: str, prelude: tuple[str, ...], seed: int, timeout: float | None
+    ) -> Report:
         started = time.perf_counter()
+        self._fault = None
         about: dict[str, Any] = {"device": self.device}
         try:
             self._start()
@@ -90,9 +112,10 @@ class AnswerProcess:
         opening = self._receive()
         if isinstance(opening, Failure):
             return opening, None
-        if not isinstance(opening, dict):
-            raise wire.WireError("no opening")
-        return wire.failure_from_plain(opening.get("failure")), opening.get("value")
+        try:
+            return wire.failure_from_plain(opening["failure"]), opening["value"]
+        except (TypeError, KeyError, AttributeError) as error:  # the answer itself wrote on the line
+            return self._unreadable(error), None
 
     def _fork(self, job: dict[str, Any]) -> Isolation:
         """A fork that has the job and has locked itself in, as it says before the answer begins."""
@@ -141,7 +164,8 @@ class AnswerProcess:
         except wire.WireError as error:
             return self._unreadable(error)
         if isinstance(reply, dict) and "fault" in reply:
-            raise RuntimeError(f"in the answer's process: {reply['fault']}")
+            self._fault = str(reply["fault"])[:200]
+            raise RuntimeError(f"in the answer's process: {self._fault}")
         return reply
 
     def _timed_out(self) -> Failure:

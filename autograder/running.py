@@ -305,7 +305,10 @@ def describe(error: BaseException, answer: Any = None, source_file: str | None =
     line = lines[-1] if lines else None
     if isinstance(error, SyntaxError) and error.filename == source_file:
         line = error.lineno
-    text = str(error).strip() or "(no message)"
+    try:
+        text = str(error).strip() or "(no message)"
+    except BaseException:  # its own `__str__` fails
+        text = "(no message)"
     name = type(error).__name__
     if isinstance(error, NotImplementedError) and text.startswith("Exercise "):
         return Failure("not attempted", "it still raises the stub's NotImplementedError", name, line)

@@ -8,12 +8,18 @@ front of each group is its place in the table of attacks that the grader must su
 from __future__ import annotations
 
 import copy
+import gzip
+import io
+import os
 import random
+import stat
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import nbformat
-from nbgrader_class import ROOT, SLUG, answers
+from nbgrader_class import ROOT, SLUG, WORDS, answers
 
 from autograder.exercises import find, find_chapter
 
@@ -49,6 +55,22 @@ class Attack:
         return notebook
 
 
+@dataclass(frozen=True)
+class FileAttack:
+    """What is handed in is no plain notebook, or more than one.
+
+    make: lays out the student's folder of the chapter; it is given the folder, which does not exist yet, the
+          course's root, and a right notebook's text.
+    """
+
+    number: int
+    name: str
+    make: Callable[[Path, Path, str], None]
+    points: int
+    outcome: str
+    says: str = ""
+
+
 def checks(notebook):
     return [
         c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id", "").endswith("-check")
@@ -61,6 +83,15 @@ def everywhere(source):
     def change(notebook):
         for exercise in CHAPTER.exercises:
             answers(notebook)[exercise.grade_id].source = source.replace("NAME", exercise.answer_name)
+
+    return change
+
+
+def alone(source):
+    """The same in exercise 3.1 only, for what takes its time."""
+
+    def change(notebook):
+        answers(notebook)[FIRST.grade_id].source = source.replace("NAME", FIRST.answer_name)
 
     return change
 
@@ -129,6 +160,57 @@ def rename_checks(notebook):
     for cell in checks(notebook):
         cell.metadata.nbgrader.grade_id += "-mine"
         cell.id += "-mine"
+
+
+def copy_checks_first(notebook):
+    cells = [nbformat.from_dict({**c, "id": f"first-{n}", "source": "99"}) for n, c in enumerate(checks(notebook))]
+    notebook.cells[:0] = cells
+
+
+def copy_blank_answers(notebook):
+    """A blank copy of each answer, with its name, after it."""
+    blank = answers(RELEASED)
+    for grade_id, cell in answers(notebook).items():
+        again = nbformat.from_dict({**copy.deepcopy(blank[grade_id]), "id": f"blank-{len(notebook.cells)}"})
+        notebook.cells.insert(notebook.cells.index(cell) + 1, again)
+
+
+def strip_checks(notebook):
+    for cell in checks(notebook):
+        del cell.metadata["nbgrader"]
+
+
+def answers_as_checks(notebook):
+    for cell in answers(notebook).values():
+        cell.metadata.nbgrader.update(grade=True, solution=False, points=99, locked=True)
+
+
+def rotate_ids(notebook):
+    """Each check carries the next one's name."""
+    cells = checks(notebook)
+    names = [cell.metadata.nbgrader.grade_id for cell in cells]
+    for cell, name in zip(cells, names[1:] + names[:1], strict=True):
+        cell.metadata.nbgrader.grade_id = name
+
+
+def skip_comments(notebook):
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = f"# NBVAL_SKIP\n# NBVAL_IGNORE_OUTPUT\n{cell.source}"
+
+
+def backwards(notebook):
+    notebook.cells.reverse()
+
+
+def words(text):
+    """The answer in words is this."""
+
+    def change(notebook):
+        (cell,) = (c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == WORDS)
+        cell.source = text
+
+    return change
 
 
 def shuffle(notebook):
@@ -258,4 +340,187 @@ ATTACKS = (
            source="import torch\ndef softmax(x, dim=-1):\n    return torch.ops.aten._softmax(x, dim, False)"), 0,
            says="aten"),
     Attack(47, "get-source", everywhere("import inspect, autograder.exercises as e\nexec(inspect.getsource(e))"), 0),
+)  # fmt: skip
+
+# Every row again, another way.
+VARIATIONS = (
+    Attack(4, "no-metadata", strip_checks, FULL, solved=True),
+    Attack(4, "no-metadata-blank", strip_checks, 0),
+    Attack(5, "answers-as-checks", answers_as_checks, FULL, solved=True),
+    Attack(6, "rotate-ids", rotate_ids, FULL, "tampered", solved=True),
+    Attack(7, "dup-tests-first", copy_checks_first, 0, "tampered"),
+    Attack(8, "blank-copy-below", copy_blank_answers, FULL, "repaired", solved=True),
+    Attack(9, "backwards", backwards, FULL, solved=True),
+    Attack(10, "to-raw", each_check(cell_type="raw"), FULL, "tampered", solved=True),
+    Attack(12, "equal-tensor", everywhere(
+           "import torch\nclass Equal(torch.Tensor):\n    def __eq__(self, other): return True\n"
+           "    @classmethod\n    def __torch_function__(cls, func, types, args=(), kwargs=None): return True\n"
+           "def NAME(*a, **k): return torch.zeros(1).as_subclass(Equal)"), 0),
+    Attack(13, "proxy-inside", everywhere(YES + "def NAME(*a, **k): return [Yes(), (Yes(), {'x': Yes()})]"), 0),
+    Attack(14, "no-builtins", alone("import builtins\nbuiltins.exec = builtins.isinstance = lambda *a: True\nNAME = 1"), 0),
+    Attack(15, "import-hook", everywhere(
+           "import sys\nclass Hook:\n    def find_spec(self, name, *rest): raise SystemExit\n"
+           "sys.meta_path.insert(0, Hook())\ndef NAME(*a, **k): return 6"), 0),
+    Attack(16, "forge-frame", everywhere(
+           "import os, struct\nFRAME = b'{\"dict\": {\"status\": \"passed\", \"points\": 6, \"value\": 1}}'\n"
+           "for f in range(3, 64):\n    try: os.write(f, struct.pack('<QQ', len(FRAME), 0) + FRAME)\n"
+           "    except OSError: pass\ndef NAME(*a, **k): return 1"), 0),
+    Attack(17, "negative-points", each_check(points=-1.0), FULL, "tampered", solved=True),
+    Attack(19, "mute-everything", everywhere(
+           "import sys\nsys.setprofile(None); sys.settrace(lambda *a: None)\nsys.unraisablehook = sys.excepthook = print\n"
+           "class Quiet(BaseException):\n    def __str__(self): return self\n"
+           "def NAME(*a, **k): raise Quiet"), 0),
+    Attack(20, "read-the-heap", alone(
+           "import gc, sys\ndef NAME(*a, **k):\n    frame = sys._getframe()\n"
+           "    while frame.f_back: frame = frame.f_back\n"
+           "    seen = [o for o in gc.get_objects() if type(o).__name__ in ('Expected', 'Check', 'Exercise')]\n"
+           "    return seen, sorted(frame.f_globals)"), 0),
+    Attack(22, "gradebook-gone", everywhere("open('COURSE/gradebook.db', 'wb').write(b'')"), 0),
+    Attack(23, "submissions-gone", everywhere("import shutil\nshutil.rmtree('COURSE', ignore_errors=True)"), 0),
+    Attack(29, "hang-at-the-top", in_first("pass", before="while True: pass"), WITHOUT_FIRST, "crashed", solved=True),
+    Attack(30, "hang-deaf", in_first(
+           "import signal, threading\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n"
+           "lock = threading.Lock()\nlock.acquire()\nlock.acquire()"), WITHOUT_FIRST, "crashed", solved=True),
+    Attack(31, "memory-by-and-by", in_first("kept = []\nwhile True: kept.append(bytearray(1 << 26))"),
+           WITHOUT_FIRST, solved=True),
+    Attack(34, "thread-bomb", in_first(
+           "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,), daemon=True).start()"),
+           WITHOUT_FIRST, solved=True),
+    Attack(35, "network-datagram", in_first(
+           "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'hi', ('127.0.0.1', PORT))"),
+           WITHOUT_FIRST, solved=True),
+    Attack(36, "patch-the-worker", everywhere(
+           "import autograder.wire as w, autograder.running as r, autograder.outcome as o\n"
+           "r.LocalRunner.__call__ = lambda self, case: o.Outcome(value=True)\nw._DTYPES.clear()\n"
+           "def NAME(*a, **k): return 1"), 0),
+    Attack(37, "print-a-report", everywhere(
+           "import os\nos.write(1, b'[{\"status\": \"passed\", \"points\": 6}]')\nNAME = 'passed, 42 of 42 points'"), 0),
+    Attack(38, "warn-and-log", in_first(
+           "import logging, sys, warnings\nwarnings.warn('slow')\nlogging.warning('careful')\nprint('note', file=sys.stderr)"),
+           FULL, solved=True),
+    Attack(39, "html-elsewhere", both(
+           shown({"output_type": "display_data", "metadata": {}, "data": {
+               "image/svg+xml": "<svg onload='alert(3)'/>", "application/javascript": "alert(4)", "text/plain": "<script>alert(5)"}}),
+           words("<img src=x onerror=alert(6)> [go](javascript:alert(7))")), FULL, solved=True),
+    Attack(40, "pickle-nested", everywhere(
+           "import os\nclass Boom(dict):\n    def __reduce_ex__(self, p): return os.system, ('touch boom',)\n"
+           "    def items(self): os._exit(0)\ndef NAME(*a, **k): return [Boom(x=1), {'y': (Boom(),)}]"), 0),
+    Attack(41, "nbval-comments", skip_comments, FULL, solved=True),
+    Attack(42, "hardcode-by-size", lambda n: answers(n).get(find("3.2").grade_id).update(
+           source="import torch\ndef softmax(x, dim=-1):\n    return torch.full_like(x, 1 / x.shape[dim])"), 0),
+    Attack(43, "late-write-by-a-child", everywhere(
+           "import os, time\ndef NAME(*a, **k):\n    if os.fork() == 0:\n        time.sleep(0.05)\n        for f in range(3, 64):\n"
+           "            try: os.write(f, bytes(99))\n            except OSError: pass\n        os._exit(0)\n    time.sleep(0.2)"), 0),
+)  # fmt: skip
+
+
+# --- What is handed in is no plain notebook
+
+
+def file(name, data):
+    """The chapter's folder holds this file."""
+
+    def make(folder, root, right):
+        folder.mkdir(parents=True)
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data(right))
+
+    return make
+
+
+def link(to, name=f"{SLUG}.ipynb"):
+    """The chapter's folder holds a link to a file of the course, or of the machine."""
+
+    def make(folder, root, right):
+        folder.mkdir(parents=True)
+        (folder / name).symlink_to(to if to.startswith(("/", "..")) else root / to)
+
+    return make
+
+
+def linked_folder(folder, root, right):
+    folder.parent.mkdir()
+    folder.symlink_to(root / "solutions" / SLUG)
+
+
+def linked_student(folder, root, right):
+    folder.parent.symlink_to(root / "submitted" / "right")
+
+
+def pipe(folder, root, right):
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / f"{SLUG}.ipynb")
+
+
+def device(folder, root, right):
+    """/dev/zero by another name, where the tests may make one; else a pipe."""
+    folder.mkdir(parents=True)
+    try:
+        os.mknod(folder / f"{SLUG}.ipynb", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    except PermissionError:
+        os.mkfifo(folder / f"{SLUG}.ipynb")
+
+
+def huge(folder, root, right):
+    """A gigabyte that takes no room on the disk."""
+    folder.mkdir(parents=True)
+    with (folder / f"{SLUG}.ipynb").open("wb") as handle:
+        handle.truncate(1 << 30)
+
+
+def bomb(right):
+    """A zip of a hundred kilobytes that holds a hundred megabytes, and names that climb out of its folder."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("../../gradebook.db", "gone")
+        packed.writestr(f"../right/{SLUG}/{SLUG}.ipynb", "{}")
+        packed.writestr(f"{SLUG}.ipynb", bytes(100 << 20))
+    return data.getvalue()
+
+
+def beside(*others):
+    """A right notebook, and other things in its folder."""
+
+    def make(folder, root, right):
+        file(f"{SLUG}.ipynb", lambda right: right.encode())(folder, root, right)
+        for name, data in others:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(data, Path):
+                path.symlink_to(data)
+            else:
+                path.write_bytes(data(right) if callable(data) else data)
+
+    return make
+
+
+SHADOW = b"raise SystemExit('shadowed')"
+BOMB = gzip.compress(bytes(20 << 20))
+NAME = f"{SLUG}.ipynb"
+
+FILE_ATTACKS = (
+    FileAttack(24, "link", link(f"solutions/{SLUG}/{NAME}"), 0, "tampered", "link"),
+    FileAttack(24, "link-to-the-gradebook", link("gradebook.db"), 0, "tampered", "link"),
+    FileAttack(24, "link-upwards", link(f"../../right/{SLUG}/{NAME}"), 0, "tampered", "link"),
+    FileAttack(24, "link-to-nothing", link("/nowhere/at/all"), 0, "tampered", "link"),
+    FileAttack(24, "link-to-passwords", link("/etc/passwd", "my notebook.ipynb"), 0, "tampered", "link"),
+    FileAttack(24, "linked-folder", linked_folder, 0, "tampered", "link"),
+    FileAttack(24, "linked-student", linked_student, 0, "tampered", "link"),
+    FileAttack(24, "link-beside", beside(("timestamp.txt", Path("/etc/hostname")), ("data", Path("/etc"))),
+               FULL, "graded"),
+    FileAttack(24, "device", device, 0, "tampered", "no plain file"),
+    FileAttack(24, "pipe", pipe, 0, "tampered", "no plain file"),
+    FileAttack(25, "shadow", beside(("numpy.py", SHADOW), ("torch.py", SHADOW), ("llmlib.py", SHADOW)), FULL, "graded"),
+    FileAttack(25, "shadow-packages", beside(("torch/__init__.py", SHADOW), ("sitecustomize.py", SHADOW),
+               ("autograder/worker.py", SHADOW), ("nbgrader_config.py", SHADOW), ("x.pth", b"import os; os._exit(0)")),
+               FULL, "graded"),
+    FileAttack(44, "bad-json", file(NAME, lambda right: right[:-9].encode()), 0, "crashed", "is not a notebook"),
+    FileAttack(44, "deep-json", file(NAME, b'{"cells": ' + b"[" * 500_000), 0, "crashed", "is not a notebook"),
+    FileAttack(44, "a-gigabyte", huge, 0, "crashed", "larger than 50 MB"),
+    FileAttack(44, "many-cells", file(NAME, b'{"cells": [' + b"{}," * 99_999 + b"{}]}"), 0, "tampered", "100,000 cells"),
+    FileAttack(44, "endless-number", file(NAME, b'{"cells": ' + b"9" * 1_000_000 + b"}"), 0, "crashed", "not a notebook"),
+    FileAttack(44, "zip-bomb", file(NAME, bomb), 0, "crashed", "is not a notebook"),
+    FileAttack(44, "gzip-bomb", file(NAME, BOMB), 0, "crashed", "is not a notebook"),
+    FileAttack(44, "bombs-beside", beside((f"{SLUG}.zip", bomb), ("data.ipynb.gz", BOMB)), FULL, "graded"),
+    FileAttack(44, "only-a-zip", file(f"{SLUG}.zip", bomb), 0, "crashed", "nothing was handed in"),
+    FileAttack(44, "climbing-name", beside((f"..{SLUG}.ipynb", b"{"), ("....py", SHADOW)), FULL, "graded"),
 )  # fmt: skip
