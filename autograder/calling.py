@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -33,13 +35,26 @@ def generator(seed: int) -> torch.Generator:
 
 
 def make(value: Any) -> Any:
-    """The value itself, with every `Made` in it made."""
+    """The value itself, with every `Made` in it made. What holds none stays the same object: an answer that
+    changes a list has changed the one that it was given, and is found out."""
     if isinstance(value, Made):
         module, _, name = value.path.partition(":")
         maker = getattr(importlib.import_module(module), name)
         return maker(**{key: make(item) for key, item in value.arguments.items()})
     if type(value) in (list, tuple):
-        return type(value)(make(item) for item in value)
+        made = [make(item) for item in value]
+        return value if all(map(operator.is_, made, value)) else type(value)(made)
+    return value
+
+
+def copy_value(value: Any, requires_grad: bool = False) -> Any:
+    if isinstance(value, Tensor):
+        copy = value.detach().clone()  # keeps the strides of a transposed view
+        return copy.requires_grad_() if requires_grad and copy.is_floating_point() else copy
+    if isinstance(value, list | tuple):
+        return type(value)(copy_value(item) for item in value)
+    if isinstance(value, dict):
+        return {key: copy_value(item) for key, item in value.items()}
     return value
 
 
@@ -58,7 +73,7 @@ def ready(answer: Any, case: Case, device: str) -> tuple[Callable[..., Any], dic
     """
     if case.construct is None:
         return answer, {}
-    instance = answer(**{name: make(value) for name, value in case.construct.items()})
+    instance = answer(**{name: make(copy_value(value)) for name, value in case.construct.items()})
     if not isinstance(instance, nn.Module):
         return getattr(instance, case.method), {}
     parameters = _with_weights(instance, case.weights, device) if case.weights else {}
@@ -88,13 +103,18 @@ def _with_weights(instance: nn.Module, weights: Mapping[str, Tensor], device: st
     return parameters
 
 
+@cache
+def _parameters(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(function).parameters.values())
+
+
 def as_call(
     reference: Callable[..., Any], case: Case, arguments: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """By position as far as there is no gap, so that a learner may rename parameters; the rest by name."""
-    parameters = list(inspect.signature(face(reference, case)).parameters.values())
+    parameters = _parameters(face(reference, case))
     if inspect.isclass(reference):
-        del parameters[0]  # self
+        parameters = parameters[1:]  # without self
     positional: list[Any] = []
     for parameter in parameters:
         if parameter.name not in arguments or parameter.kind is parameter.KEYWORD_ONLY:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import torch
@@ -20,7 +22,7 @@ from autograder.judging import Expected, Mismatch, close, compare, expect, is_nu
 from autograder.outcome import Failure, Outcome
 from autograder.report import OPEN, CheckResult, Counterexample, Mistake, Report
 from autograder.running import LocalRunner, Runner, own_randomness, quiet
-from autograder.shrinking import axes_of, shrink
+from autograder.shrinking import axes_of, pairs_of, shrink
 from autograder.values import text_of
 
 # Outcomes after which the answer is not called again.
@@ -28,7 +30,35 @@ FINAL = ("not attempted", "timeout", "died", "forbidden", "reference", "undefine
 
 MOST_WEIGHTS_SHOWN = 40
 
-Called = tuple[Case, Outcome, Expected]
+
+@dataclass(frozen=True)
+class Question:
+    """A case, what the reference does on it, and what each misconception does, once that was asked."""
+
+    case: Case
+    expected: Expected
+    mistaken: dict[str, Outcome] = field(default_factory=dict)
+
+
+Called = tuple[Question, Outcome]
+
+
+@lru_cache(maxsize=256)
+def questions(exercise: Exercise, seed: int) -> tuple[tuple[Question, ...], ...]:
+    """The cases of each check as this seed draws them. Asked once: the next answer gets the same ones."""
+    reference = exercise.reference
+    assert reference is not None
+    return tuple(
+        tuple(
+            Question(case, expect(reference, case))
+            for case in (check.cases or _nothing)(torch.Generator().manual_seed(1000 * seed + place))
+        )
+        for place, check in enumerate(exercise.checks)
+    )
+
+
+def _nothing(generator: torch.Generator) -> tuple[Case, ...]:
+    return ()
 
 
 def grade_callable(
@@ -53,6 +83,22 @@ def grade_callable(
     return replace(report, duration=time.perf_counter() - start)
 
 
+def passes(exercise: Exercise, answer: Any, *, seed: int = 0, timeout: float | None = None) -> bool:
+    """Whether a function or class passes every check: the verdict alone, ended by the first wrong case."""
+    assert exercise.reference is not None
+    if wrong_signature(exercise.reference, exercise.answer_name, answer) is not None:
+        return False
+    with quiet(), own_randomness(seed):
+        runner = LocalRunner(
+            answer,
+            exercise.reference,
+            forbidden=exercise.forbidden,
+            seconds=timeout or exercise.timeout,
+        )
+        asked = chain.from_iterable(questions(exercise, seed))
+        return all(compare(runner(question.case), question.expected) is None for question in asked)
+
+
 def grade_function(exercise: Exercise, runner: Runner, *, seed: int = 0, **about: Any) -> Report:
     """Grade a function through anything that can call it. A fault of ours is a verdict of its own."""
     try:
@@ -69,13 +115,12 @@ def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[s
     results: list[CheckResult] = []
     first: tuple[Case, Outcome, Expected, Mismatch] | None = None
     stopped: Failure | None = None
-    for place, check in enumerate(exercise.checks):
+    for check, asked in zip(exercise.checks, questions(exercise, seed), strict=True):
         wrong: tuple[Case, Outcome, Expected, Mismatch] | None = None
-        assert check.cases is not None
-        for case in check.cases(torch.Generator().manual_seed(1000 * seed + place)):
-            expected = expect(reference, case)
+        for question in asked:
+            case, expected = question.case, question.expected
             outcome = runner(case) if stopped is None else Outcome(failure=stopped)
-            called.append((case, outcome, expected))
+            called.append((question, outcome))
             mismatch = compare(outcome, expected, axes_of(face(reference, case)).get("return"), device)
             if mismatch and wrong is None:
                 wrong = (case, outcome, expected, mismatch)
@@ -146,10 +191,13 @@ def diagnose(exercise: Exercise, called: list[Called]) -> Mistake | None:
 
 
 def _behaves_alike(
-    exercise: Exercise, misconception: Misconception, case: Case, outcome: Outcome, expected: Expected
+    exercise: Exercise, misconception: Misconception, question: Question, outcome: Outcome
 ) -> bool:
     assert exercise.reference is not None
-    theirs = LocalRunner(misconception.answer, exercise.reference, watched=False)(case)
+    expected, theirs = question.expected, question.mistaken.get(misconception.id)
+    if theirs is None:
+        run = LocalRunner(misconception.answer, exercise.reference, watched=False)
+        theirs = question.mistaken[misconception.id] = run(question.case)
     if (theirs.failure is None) != (outcome.failure is None) or theirs.mutated != outcome.mutated:
         return False
     if theirs.failure is not None and outcome.failure is not None:
@@ -213,15 +261,16 @@ def _counterexample(
         found = compare(runner(smaller), wanted, device=device)
         return found is not None and found.kind == mismatch.kind
 
-    small = shrink(case, axes_of(face(reference, case)), still_wrong)
+    small = shrink(case, axes_of(face(reference, case)), still_wrong, pairs_of(face(reference, case)))
     expected, outcome = expect(reference, small), runner(small)
     inputs = _inputs(small)
+    wanted = f"a {expected.error}" if expected.error else text_of(expected.value)
     if outcome.mutated:
         return Counterexample(
             inputs, "inputs left as they were", f"{outcome.mutated[0]} changed", "the inputs"
         )
     if outcome.failure is not None:
-        return Counterexample(inputs, text_of(expected.value), outcome.failure.message)
+        return Counterexample(inputs, wanted, outcome.failure.message)
     if mismatch.kind == "gradient":
         if outcome.backward_failure is not None:
             return Counterexample(
@@ -237,7 +286,7 @@ def _counterexample(
         )
     if mismatch.kind in ("dtype", "type", "shape"):
         return Counterexample(inputs, text_of(expected.value, about=True), text_of(outcome.value, about=True))
-    return Counterexample(inputs, text_of(expected.value), text_of(outcome.value))
+    return Counterexample(inputs, wanted, text_of(outcome.value))
 
 
 def _inputs(case: Case) -> dict[str, str]:

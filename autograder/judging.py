@@ -96,13 +96,15 @@ def compare(
     """
     if outcome.mutated:
         names = " and ".join(f"`{name}`" for name in outcome.mutated)
-        return Mismatch("mutated", f"it changes its input {names} in place; work on a new tensor instead")
+        return Mismatch(
+            "mutated", f"it changes its input {names} in place; leave it as it is, and return something new"
+        )
     if outcome.failure is not None:
         if expected.error and outcome.failure.exception == expected.error:
             return None
         return Mismatch(outcome.failure.kind, outcome.failure.message)
     if expected.error:
-        return Mismatch("no error", f"it should raise {expected.error} here, but returned a value")
+        return Mismatch("no error", f"it should raise a {expected.error} here, but it returns a value")
     return (
         _compare_type(outcome.value, expected.value, axes)
         or _compare_device(outcome, expected, device)
@@ -134,7 +136,7 @@ def _compare_type(got: Any, want: Any, axes: tuple[str, ...] | None) -> Mismatch
         return None
     if isinstance(want, list | tuple):
         if not isinstance(got, list | tuple) or len(got) != len(want):
-            return Mismatch("type", f"expected {_kind(want)} of {len(want)}, got {_kind(got)}")
+            return Mismatch("type", f"expected {_kind(want)}, got {_kind(got)}")
         return next((m for g, w in zip(got, want, strict=True) if (m := _compare_type(g, w, None))), None)
     if isinstance(want, dict):
         return _compare_keys(got, want)
@@ -171,7 +173,7 @@ def _compare_numbers(got: Any, want: Any, tolerance: float, kind: str, what: str
         return (
             None
             if got == want
-            else Mismatch(kind, f"{what} differs: expected {want!r}, got {str(got)[:80]!r}")
+            else Mismatch(kind, f"{what} differs: expected {want!r}, got {repr(got)[:80]}")
         )
     got = got.cpu()
     if not want.is_floating_point():
@@ -293,6 +295,8 @@ def _kind(value: Any) -> str:
     if value is None:
         return "None (is a `return` missing?)"
     name = type(value).__name__
+    if name == "bytes":
+        return name
     article = "an" if name[0] in "aeiou" else "a"
     if isinstance(value, list | tuple):
         return f"{article} {name} of {len(value)}"

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autograder.exercise import Exercise
-from autograder.grading import grade_callable
+from autograder.grading import passes
 
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
@@ -85,8 +85,7 @@ def defined(exercise: Exercise, mutant: Mutant) -> Any:
 def survivors(exercise: Exercise, mutants: Iterable[Mutant]) -> Iterator[tuple[Mutant, bool]]:
     """Each mutant, and whether it passes every check."""
     for mutant in mutants:
-        report = grade_callable(exercise, defined(exercise, mutant), timeout=SECONDS)
-        yield mutant, report.status == "passed"
+        yield mutant, passes(exercise, defined(exercise, mutant), timeout=SECONDS)
 
 
 def _mutable(function: ast.FunctionDef) -> Iterator[ast.expr | ast.stmt]:

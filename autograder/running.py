@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from autograder.calling import as_call, face, make, ready
+from autograder.calling import as_call, copy_value, face, make, ready
 from autograder.exercise import Case
 from autograder.outcome import Failure, Outcome, Refused
 
@@ -82,6 +82,9 @@ class LocalRunner:
         mutated += tuple(n for n in weights if not _unchanged(_to(case.weights[n], self.device), weights[n]))
         if failure is not None:
             return Outcome(failure=failure, mutated=mutated)
+        if isinstance(value, BaseException):  # `return ValueError(…)`: nobody would notice
+            sentence = f"it returns a {type(value).__name__}: write `raise` in the place of `return`"
+            return Outcome(failure=Failure("unreadable", sentence), mutated=mutated)
         value = _detached(value)
         device = value.device.type if isinstance(value, Tensor) else "cpu"
         if not case.gradient or mutated:
@@ -252,17 +255,6 @@ def code_of(function: Callable[..., Any]) -> CodeType | None:
     return getattr(inspect.unwrap(function), "__code__", None)
 
 
-def copy_value(value: Any, requires_grad: bool = False) -> Any:
-    if isinstance(value, Tensor):
-        copy = value.detach().clone()  # keeps the strides of a transposed view
-        return copy.requires_grad_() if requires_grad and copy.is_floating_point() else copy
-    if isinstance(value, list | tuple):
-        return type(value)(copy_value(item) for item in value)
-    if isinstance(value, dict):
-        return {key: copy_value(item) for key, item in value.items()}
-    return value
-
-
 def _to(value: Any, device: str) -> Any:
     if isinstance(value, Tensor):
         return value.to(device)
@@ -277,9 +269,11 @@ def _detached(value: Any) -> Any:
     # A plain tensor: a subclass could carry an `==` of its own.
     if isinstance(value, Tensor):
         return value.detach().clone().as_subclass(Tensor)
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        return type(value)(_detached(item) for item in value)
-    if isinstance(value, dict):  # a Counter, too, is its pairs
+    if isinstance(value, list):
+        return [_detached(item) for item in value]
+    if isinstance(value, tuple):  # a torch.Size, too, is its numbers
+        return tuple(_detached(item) for item in value)
+    if isinstance(value, dict):  # and a Counter its pairs
         return {key: _detached(item) for key, item in value.items()}
     return value
 

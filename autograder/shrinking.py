@@ -35,13 +35,27 @@ def axes_of(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def shrink(case: Case, axes: Mapping[str, tuple[str, ...]], still_wrong: Callable[[Case], bool]) -> Case:
-    """A case as small as can be found on which `still_wrong` holds. It holds on `case` itself."""
+def pairs_of(function: Callable[..., Any]) -> frozenset[str]:
+    """The arguments that are tuples of a fixed length (`pair: tuple[int, int]`): half a pair is no input."""
+    annotations = {name: str(annotation) for name, annotation in inspect.get_annotations(function).items()}
+    return frozenset(n for n, text in annotations.items() if text.startswith("tuple[") and "..." not in text)
+
+
+def shrink(
+    case: Case,
+    axes: Mapping[str, tuple[str, ...]],
+    still_wrong: Callable[[Case], bool],
+    whole: frozenset[str] = frozenset(),
+) -> Case:
+    """A case as small as can be found on which `still_wrong` holds. It holds on `case` itself.
+
+    The arguments in `whole` keep their length.
+    """
     trials = 0
     progress = True
     while progress and trials < MOST_TRIALS:
         progress = False
-        for smaller in _smaller(case, axes):
+        for smaller in _smaller(case, axes, whole):
             trials += 1
             if trials > MOST_TRIALS:
                 break
@@ -55,7 +69,7 @@ def shrink(case: Case, axes: Mapping[str, tuple[str, ...]], still_wrong: Callabl
     return case
 
 
-def _smaller(case: Case, axes: Mapping[str, tuple[str, ...]]) -> Iterator[Case]:
+def _smaller(case: Case, axes: Mapping[str, tuple[str, ...]], whole: frozenset[str]) -> Iterator[Case]:
     tensors = {n: v for n, v in case.arguments.items() if isinstance(v, Tensor)}
     fixed = {n: _fixed(axes.get(n, ()), v) for n, v in tensors.items()}
     # A counterexample that needs no mask is easier to read.
@@ -88,7 +102,7 @@ def _smaller(case: Case, axes: Mapping[str, tuple[str, ...]]) -> Iterator[Case]:
         if isinstance(value, int) and not isinstance(value, bool) and value > 1:
             yield from (_with(case, {n: target}) for target in sorted({1, 2, value - 1}) if target < value)
         # Texts and lists: either half, then all but one end.
-        if isinstance(value, str | bytes | list | tuple) and len(value) > 1:
+        if isinstance(value, str | bytes | list | tuple) and len(value) > 1 and n not in whole:
             half = len(value) // 2
             for part in (value[:half], value[half:], value[:-1], value[1:]):
                 yield _with(case, {n: part})

@@ -14,10 +14,12 @@ import re
 import sys
 import textwrap
 from collections import Counter
+from typing import get_args
 
 import pytest
 import torch
 
+from autograder.exercise import Kind
 from autograder.exercises import all_exercises, chapters
 from autograder.grading import grade_callable
 
@@ -111,6 +113,17 @@ def test_a_chapter_s_imports_run(chapter):
         if exercise.starter:
             exec(compile(exercise.starter, "<starter>", "exec"), namespace)
             assert callable(namespace[exercise.answer_name])
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=_number)
+def test_a_chapter_has_mutants_to_kill_and_something_to_predict(chapter):
+    kinds = Counter(exercise.kind for exercise in chapter.exercises)
+    assert kinds["mutants"] and kinds["prediction"]
+    assert 5 <= len(chapter.exercises) <= 9  # an answer in words may stand beside them
+
+
+def test_the_course_has_every_kind_of_exercise():
+    assert {exercise.kind for exercise in EXERCISES} == set(get_args(Kind))
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=_number)

@@ -152,7 +152,7 @@ def test_grader_faults_exit_with_3_and_the_same_json(run, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("autograder.grading.expect", broken)
+    monkeypatch.setattr("autograder.grading.compare", broken)
     code, verdict, _ = run("3.3", RIGHT)
     assert code == 3 and verdict["status"] == "grader_error" and set(verdict) >= FIELDS
     assert "not your answer" in verdict["reason"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import sys
 import warnings
@@ -9,7 +10,9 @@ import warnings
 import pytest
 import torch
 
-from autograder.grading import grade_callable
+from autograder.exercise import Case, Check, Exercise
+from autograder.exercises import find
+from autograder.grading import grade_callable, passes
 from autograder.running import code_of
 
 
@@ -261,3 +264,114 @@ def test_an_answer_that_stays_on_the_gpu_passes(exercise):
     assert grade_callable(exercise, right, device="cuda").status == "passed"
     stray = lambda query, key, temperature=1.0: right(query, key, temperature).cpu()  # noqa: E731
     assert "device" in grade_callable(exercise, stray, device="cuda").reason
+
+
+# --- Exercises on plain Python values: lists, pairs, errors
+
+
+def merged(tokens: list[int], pair: tuple[int, int]) -> list[int]:
+    """Every pair becomes 0; a token below 0 is refused."""
+    if min(tokens, default=0) < 0:
+        raise ValueError("a negative token")
+    result: list[int] = []
+    for token in tokens:
+        if result and (result[-1], token) == pair:
+            result[-1] = 0
+        else:
+            result.append(token)
+    return result
+
+
+def lists(generator):
+    first = int(torch.randint(5, 9, (), generator=generator))
+    yield Case({"tokens": [first, 2, 3, 4], "pair": (first, 2)})
+    yield Case({"tokens": [1, 1], "pair": (2, 3)})
+
+
+def refusals(generator):
+    yield Case({"tokens": [1, -1], "pair": (2, 3)})
+
+
+@pytest.fixture
+def on_lists():
+    checks = (Check("merges", 1, lists), Check("refuses", 1, refusals, after=()))
+    return Exercise("bpe.merged", "1.1", "pairs", 5, 1, checks, ("Look.",), reference=merged)
+
+
+def test_a_list_that_was_changed_is_found_out(on_lists):
+    def answer(tokens, pair):
+        tokens[:] = merged_again(tokens, pair)
+        return tokens
+
+    report = grade_callable(on_lists, answer)
+    assert "changes its input `tokens` in place" in report.reason
+    assert report.counterexample.got == "tokens changed"
+
+
+def test_a_pair_stays_a_pair_in_the_counterexample(on_lists):
+    report = grade_callable(on_lists, lambda tokens, pair: [*tokens, 7])
+    assert len(ast.literal_eval(report.counterexample.inputs["pair"])) == 2
+    assert len(ast.literal_eval(report.counterexample.inputs["tokens"])) == 1
+
+
+def test_where_an_error_is_expected_the_counterexample_says_so(on_lists):
+    def never_raises(tokens, pair):
+        return merged_again([abs(token) for token in tokens], pair)
+
+    report = grade_callable(on_lists, never_raises)
+    assert report.reason == "it should raise a ValueError here, but it returns a value"
+    assert (report.counterexample.expected, report.counterexample.got) == ("a ValueError", "[1, 1]")
+
+
+def test_an_error_that_is_returned_is_not_raised(on_lists):
+    def answer(tokens, pair):
+        return ValueError("negative") if min(tokens) < 0 else merged_again(tokens, pair)
+
+    report = grade_callable(on_lists, answer)
+    assert report.points == 1
+    assert report.reason == "it returns a ValueError: write `raise` in the place of `return`"
+
+
+def test_messages_on_lists_count_once_and_quote_as_python_does(on_lists):
+    report = grade_callable(on_lists, lambda tokens, pair: tokens[:3])
+    assert report.reason.startswith("the result differs: expected 0, got ")
+    assert "'" not in report.reason
+    report = grade_callable(on_lists, lambda tokens, pair: (*tokens, 1))
+    assert report.reason == "expected a list of 3, got a tuple of 5"
+
+
+def test_a_size_of_torch_is_its_numbers():
+    shapes = find("tensors.broadcast_shape")
+
+    def answer(first, second):
+        try:
+            return torch.broadcast_shapes(first, second)
+        except RuntimeError as error:
+            raise ValueError from error
+
+    assert grade_callable(shapes, answer).status == "passed"
+
+
+def test_the_verdict_alone_is_the_same_verdict(exercise, on_lists):
+    for checked in (exercise, on_lists):
+        for wrong in (lambda *given: given[0], lambda: None, *(m.answer for m in checked.misconceptions)):
+            assert not passes(checked, wrong)
+        for alternative in checked.alternatives:
+            assert passes(checked, alternative.answer)
+
+    def careful(tokens, pair):
+        if min(tokens, default=0) < 0:
+            raise ValueError
+        return merged_again(tokens, pair)
+
+    assert passes(on_lists, careful) and not passes(on_lists, merged_again)
+
+
+def merged_again(tokens, pair):
+    result = []
+    for token in tokens:
+        if result and (result[-1], token) == pair:
+            result[-1] = 0
+        else:
+            result.append(token)
+    return result

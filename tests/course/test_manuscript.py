@@ -328,3 +328,18 @@ def test_an_empty_file_is_refused(tmp_path):
 def test_the_real_manuscripts_are_right(chapter):
     found = read(ROOT / "book" / f"{chapter.slug}.md", exercises.chapters())
     assert {p.exercise for p in found.placed() if p.exercise} == set(chapter.exercises)
+
+
+@pytest.mark.parametrize("chapter", exercises.chapters(), ids=lambda chapter: chapter.slug)
+def test_a_chapter_has_its_parts(chapter):
+    """Goals on top, minutes, figures that can be heard, a summary, and sources that can be found."""
+    text = (ROOT / "book" / f"{chapter.slug}.md").read_text("utf-8")
+    headings = re.findall(r"(?m)^## (.+)$", text)
+    assert headings[0] == "What you will be able to do"
+    assert headings[-2:] == ["Summary", "Further reading"]
+    assert re.search(r"\*\*Time\.\*\* About \d+ minutes", text)
+    assert len(re.findall(r"(?m)^ *show\(", text)) >= 2  # `show` asks for the words beside the figure
+    assert text.count("```mermaid") == text.count("accDescr:")
+    sources = re.split(r"(?m)^- ", text.partition("## Further reading")[2])[1:]
+    assert len(sources) >= 4
+    assert all(re.search(r"\b(19|20)\d\d\b|https://", source) for source in sources)

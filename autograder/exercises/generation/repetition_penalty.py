@@ -110,5 +110,9 @@ EXERCISE = Exercise(
     ),
     misconceptions=REPETITION,
     alternatives=ALTERNATIVES,
-    equivalents={},
+    equivalents={
+        "lowered = torch.where(logits > 0, logits / penalty, logits * penalty)  ⟶  `>` becomes `>=`": (
+            "a logit of 0 stays 0, divided or multiplied"
+        ),
+    },
 )

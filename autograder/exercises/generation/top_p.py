@@ -147,5 +147,13 @@ EXERCISE = Exercise(
     ),
     misconceptions=TOP_P,
     alternatives=ALTERNATIVES,
-    equivalents={},
+    equivalents={
+        "ordered, order = logits.sort(dim=-1, descending=True, stable=True)  ⟶  True becomes False (2)": (
+            "among equal logits the order is not promised, and no probe has two that are equal"
+        ),
+        "ordered = ordered.masked_fill(reached_before >= p, -torch.inf)  ⟶  `>=` becomes `>`": (
+            "a sum that meets p exactly is an accident of rounding; right answers round in other ways, so "
+            "the probes keep every sum away from p"
+        ),
+    },
 )

@@ -116,7 +116,6 @@ EXERCISE = Exercise(
         "takes "
         "a `key`.",
     ),
-    # A list that was changed is not seen by the checks of code; exercise 1.8 sees it.
-    misconceptions=tuple(m for m in MISCONCEPTIONS if m.id != "in-place"),
+    misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
 )

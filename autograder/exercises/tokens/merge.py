@@ -144,6 +144,35 @@ def _always_256(tokens, pair, new_token):
     return _correct(tokens, pair, 256)
 
 
+def _list_beside_tuple(tokens, pair, new_token):
+    merged, place = [], 0
+    while place < len(tokens):
+        if tokens[place : place + 2] == pair:
+            merged.append(new_token)
+            place += 2
+        else:
+            merged.append(tokens[place])
+            place += 1
+    return merged
+
+
+def _past_the_end(tokens, pair, new_token):
+    merged, place = [], 0
+    while place < len(tokens):
+        if (tokens[place], tokens[place + 1]) == pair:
+            merged.append(new_token)
+            place += 2
+        else:
+            merged.append(tokens[place])
+            place += 1
+    return merged
+
+
+def _in_place(tokens, pair, new_token):
+    tokens[:] = _correct(tokens, pair, new_token)
+    return tokens
+
+
 MISCONCEPTIONS = (
     Misconception(
         "overlapping",
@@ -204,6 +233,24 @@ MISCONCEPTIONS = (
         "the new token is always 256",
         "The third argument says which token to write.",
         _always_256,
+    ),
+    Misconception(
+        "list-beside-tuple",
+        "a list is compared with a tuple, and the two are never equal",
+        "`[1, 2] == (1, 2)` is False in Python. A slice of a list is a list; `tuple(…)` makes a tuple of it.",
+        _list_beside_tuple,
+    ),
+    Misconception(
+        "past-the-end",
+        "the last token is asked for its right neighbour",
+        "The last place has nothing on its right. Ask first whether there is a neighbour, or take a slice.",
+        _past_the_end,
+    ),
+    Misconception(
+        "in-place",
+        "the list that was given is changed",
+        "Fill a list of your own: the caller may still need the old one.",
+        _in_place,
     ),
 )
 

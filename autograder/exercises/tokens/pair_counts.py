@@ -104,6 +104,14 @@ def _never_more_than_one(pieces):
     return {pair: 1 for part in pieces for pair in pairwise(part)}
 
 
+def _never_begun(pieces):
+    counts = {}
+    for part in pieces:
+        for pair in pairwise(part):
+            counts[pair] += 1
+    return counts
+
+
 MISCONCEPTIONS = (
     Misconception(
         "across-pieces",
@@ -176,6 +184,12 @@ MISCONCEPTIONS = (
         "every count is 1",
         "When a pair comes again, its count must go on from where it was.",
         _never_more_than_one,
+    ),
+    Misconception(
+        "never-begun",
+        "a count is raised by one before it has any value",
+        "The first time, the pair is not in the dict, and there is nothing that one could be added to.",
+        _never_begun,
     ),
 )
 

@@ -138,6 +138,22 @@ def _distinct(pieces, n_merges):
     return _learned([list(piece) for piece in dict.fromkeys(map(tuple, pieces))], n_merges)
 
 
+def _nothing_to_choose(pieces, n_merges):
+    merges = {}
+    for token in range(256, 256 + n_merges):
+        pair = _smallest(_counted(pieces))
+        pieces = [_merged(piece, pair, token) for piece in pieces]
+        merges[pair] = token
+    return merges
+
+
+def _in_place(pieces, n_merges):
+    merges = _learned(pieces, n_merges)
+    for pair, token in merges.items():
+        pieces[:] = [_merged(piece, pair, token) for piece in pieces]
+    return merges
+
+
 MISCONCEPTIONS = (
     Misconception(
         "first-seen",
@@ -225,6 +241,18 @@ MISCONCEPTIONS = (
         "equal pieces are counted once",
         "A frequent word must weigh more than a rare one. If you keep equal pieces once, keep their number.",
         _distinct,
+    ),
+    Misconception(
+        "nothing-to-choose",
+        "a pair is chosen where none is left",
+        "`min` and `max` of nothing are an error. What should happen when nothing can be merged any more?",
+        _nothing_to_choose,
+    ),
+    Misconception(
+        "in-place",
+        "the list `pieces` that was given is changed",
+        "Give the merged pieces a list of their own: the caller may want to train again.",
+        _in_place,
     ),
 )
 

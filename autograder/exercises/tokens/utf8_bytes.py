@@ -93,6 +93,17 @@ def _utf_7_limit(code_point):
     return bytes([code_point]) if code_point < 0x100 else _written(code_point)
 
 
+def _limit_excluded(code_point):
+    limits = (0x7F, 0x7FF, 0xFFFF)
+    if code_point not in limits:
+        return _written(code_point)
+    following = limits.index(code_point) + 1
+    digits = [code_point // 64**place for place in range(following, -1, -1)]
+    return bytes(
+        [(0xC0, 0xE0, 0xF0)[following - 1] + digits[0], *(0x80 + digit % 64 for digit in digits[1:])]
+    )
+
+
 MISCONCEPTIONS = (
     Misconception(
         "utf-16",
@@ -159,6 +170,12 @@ MISCONCEPTIONS = (
         "the result is a list of numbers, not `bytes`",
         "The numbers are right: `bytes([...])` makes bytes of them.",
         _a_list,
+    ),
+    Misconception(
+        "limit-excluded",
+        "the last number of a row already gets the longer form",
+        "The table says “up to 0x7F”, and 0x7F itself belongs to its row: `<` or `<=`?",
+        _limit_excluded,
     ),
 )
 

@@ -98,6 +98,17 @@ def _in_place(prediction, target):
     return (prediction**2).mean()
 
 
+def _caret(prediction, target):
+    return ((prediction - target) ^ 2).mean()
+
+
+def _row_by_row(prediction, target):
+    total = 0
+    for p, t in zip(prediction, target, strict=True):
+        total = total + (p - t) ** 2
+    return total / len(prediction)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "summed",
@@ -168,7 +179,7 @@ MISCONCEPTIONS = (
     Misconception(
         "plain-number",
         "a plain Python number comes back, not a tensor",
-        "`.item()` cuts the result off from its history, and PyTorch can find no gradients. Leave it out.",
+        "`.item()` forgets how the number was made, and later in this chapter that is needed. Leave it out.",
         _plain_number,
     ),
     Misconception(
@@ -188,6 +199,18 @@ MISCONCEPTIONS = (
         "the predictions themselves are changed",
         "`-=` writes into the caller's tensor. Write `x - y`, which makes a new one.",
         _in_place,
+    ),
+    Misconception(
+        "caret",
+        "`^` is written for “to the power of”",
+        "In Python two stars mean “to the power of”. The caret compares bits, and floats have no such thing.",
+        _caret,
+    ),
+    Misconception(
+        "row-by-row",
+        "a loop goes through the first axis, and every other axis is still there at the end",
+        "A loop over a table yields its rows, not its numbers. Tensors can be averaged without any loop.",
+        _row_by_row,
     ),
 )
 

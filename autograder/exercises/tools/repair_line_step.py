@@ -134,19 +134,19 @@ MISCONCEPTIONS = (
     Misconception(
         "only-the-shapes",
         "one bug is repaired, the shapes, and two are left",
-        "Does the error become smaller after a step? Then compare the two gradients with each other.",
+        "Does the loss become smaller after a step? Then compare the two gradients with each other.",
         _variant(summed=True, sign=1.0),
     ),
     Misconception(
         "only-the-average",
         "one bug is repaired, the average, and two are left",
-        "Does the error become smaller after a step? Then print the shape of `error` for five points.",
+        "Does the loss become smaller after a step? Then print the shape of `error` for five points.",
         _variant(column=True, sign=1.0),
     ),
     Misconception(
         "not-the-direction",
         "two bugs are repaired, and the step still goes uphill",
-        "The gradient points to where the error grows.",
+        "The gradient points to where the loss grows.",
         _variant(sign=1.0),
     ),
     Misconception(
@@ -158,7 +158,7 @@ MISCONCEPTIONS = (
     Misconception(
         "not-the-average",
         "two bugs are repaired, and the gradient of the bias still grows with the number of points",
-        "The error is an average over the points. What is the derivative of an average?",
+        "The loss is an average over the points. What, then, is its slope: a sum, or an average?",
         _variant(summed=True),
     ),
     Misconception(
@@ -170,7 +170,7 @@ MISCONCEPTIONS = (
     Misconception(
         "both-summed",
         "both gradients are sums now",
-        "There were two ways to make the gradients alike. The error is an average.",
+        "There were two ways to make the gradients alike. The loss is an average.",
         _both_summed,
     ),
     Misconception(

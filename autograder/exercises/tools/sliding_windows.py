@@ -104,6 +104,14 @@ def _a_list(tokens, length):
     return [tokens[start : start + length] for start in range(_count(tokens, length))]
 
 
+def _stacked_without_the_last(tokens, length):
+    return torch.stack([tokens[start : start + length] for start in range(len(tokens) - length)])
+
+
+def _a_list_without_the_last(tokens, length):
+    return [tokens[start : start + length] for start in range(len(tokens) - length)]
+
+
 MISCONCEPTIONS = (
     Misconception(
         "last-one-missing",
@@ -188,6 +196,18 @@ MISCONCEPTIONS = (
         "a list of windows comes back, not one tensor",
         "One function of torch puts tensors of the same shape on top of each other.",
         _a_list,
+    ),
+    Misconception(
+        "stacked-without-the-last",
+        "the last window is missing, and where it is the only one nothing is left to stack",
+        "Four tokens have two windows of length 3: how do you get from 4 and 3 to 2?",
+        _stacked_without_the_last,
+    ),
+    Misconception(
+        "a-list-without-the-last",
+        "a list of windows comes back, not one tensor, and the last window is missing",
+        "One function of torch puts tensors on top of each other. And 4 tokens have 2 windows of length 3.",
+        _a_list_without_the_last,
     ),
 )
 

@@ -125,6 +125,13 @@ def joined(first, second):
     return tuple(first) + tuple(second)
 
 
+def error_returned(first, second):
+    try:
+        return tuple(_merged(a, b) for a, b in _pairs(first, second))
+    except ValueError as error:
+        return error
+
+
 MISCONCEPTIONS = (
     Misconception(
         "aligned-left",
@@ -227,5 +234,11 @@ MISCONCEPTIONS = (
         "the two shapes are written one behind the other",
         "Adding two tables of shape (2, 3) gives one table of shape (2, 3).",
         joined,
+    ),
+    Misconception(
+        "error-returned",
+        "the error is returned, not raised",
+        "`return ValueError(…)` hands out an error as if it were a shape. `raise` stops with it.",
+        error_returned,
     ),
 )
