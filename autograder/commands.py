@@ -109,11 +109,10 @@ def _print_reports(reports: list[Report], as_json: bool, single: bool) -> None:
         print(json.dumps(plain[0] if single else plain, ensure_ascii=False))
         return
     for report in reports:
-        hints = () if single is False else catalogue.find(report.exercise, report.variant).hints
         text = panel.as_text(report, hints=())
         print(text)
-        if hints and report.status == "failed":
-            print(f"  Hint: {hints[0]}")
+        if single and report.hint is not None:
+            print(f"  Hint: {report.hint}")
     if not single:
         points, most = sum(r.points for r in reports), sum(r.max_points for r in reports)
         passed = sum(r.status == "passed" for r in reports)

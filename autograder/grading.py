@@ -25,6 +25,8 @@ from autograder.running import LocalRunner, Runner, own_randomness, quiet
 from autograder.shrinking import axes_of, pairs_of, shrink
 from autograder.values import text_of
 
+# Failures of an answer that runs; after the others a hint on the idea would lead away from the error.
+HINT_HELPS = (None, "forbidden", "reference")
 # Outcomes after which the answer is not called again.
 FINAL = ("not attempted", "timeout", "died", "forbidden", "reference", "undefined")
 
@@ -333,7 +335,8 @@ def broken(exercise: Exercise, error: BaseException, *, seed: int = 0, **about: 
 
 
 def _report(exercise: Exercise, status: Any, checks: tuple[CheckResult, ...], **fields: Any) -> Report:
-    hint = exercise.hints[0] if status == "failed" and exercise.hints else None
+    helps = fields.get("failure") in HINT_HELPS or fields.get("misconception") is not None
+    hint = exercise.hints[0] if status == "failed" and exercise.hints and helps else None
     return Report(
         exercise=exercise.name,
         number=exercise.number,

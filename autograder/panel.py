@@ -54,7 +54,7 @@ def as_text(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()
     if report.misconception:
         lines.append(f"  Likely mistake: it looks as if {report.misconception.title}.")
         lines.append(f"  {report.misconception.advice}")
-    if hints and report.status == "failed":
+    if hints and _may_hint(report):
         lines.append(f'  Stuck? hint("{report.number}") shows the first of {len(hints)} hints.')
     lines += [f"  {note}" for note in (*report.notes, *notes)]
     return "\n".join(lines)
@@ -88,7 +88,7 @@ def as_html(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()
             f'<div style="margin:.5em 0"><strong>Likely mistake:</strong> it looks as if '
             f"{escape(report.misconception.title)}.<br>{escape(report.misconception.advice)}</div>"
         )
-    if hints and report.status == "failed":
+    if hints and _may_hint(report):
         parts.append(_hints_html(hints))
     parts += [
         f'<div style="opacity:.85;margin:.3em 0">{escape(note)}</div>' for note in (*report.notes, *notes)
@@ -121,6 +121,11 @@ def _example_html(example: Counterexample) -> str:
         '<table role="presentation" style="margin:.2em 0;border:0">'
         f'<tr style="background:none">{cells}</tr></table></div>'
     )
+
+
+def _may_hint(report: Report) -> bool:
+    """Hints are offered, to be opened one by one, where the answer ran: also where it raised."""
+    return report.status == "failed" and (report.hint is not None or report.failure == "exception")
 
 
 def _hints_html(hints: Sequence[str]) -> str:

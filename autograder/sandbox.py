@@ -70,11 +70,12 @@ class Isolation:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one answer may use: memory in bytes, processes by number, bytes in its folder."""
+    """What one answer may use: memory in bytes, processes by number, bytes in its folder, bytes on a GPU."""
 
     memory: int = 1 << 30
     processes: int = 64
     file_size: int = 16 << 20
+    gpu_memory: int = 4 << 30
 
 
 def isolation_of(means: list[str], *, bubblewrap: bool) -> Isolation:
@@ -145,6 +146,7 @@ class Confined:
             "memory": limits.memory,
             "processes": limits.processes,
             "file_size": limits.file_size,
+            "gpu_memory": limits.gpu_memory,
             "device": device,
             "readable": readable,
             "landlock": True,

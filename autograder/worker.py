@@ -108,6 +108,8 @@ def _answer(line: wire.Line) -> None:
     try:
         job = wire.read(line)
         wire.write(line, {"means": _lock_in(job["rules"])})
+        if job["rules"]["device"] == "cuda" and len(job) > 1:
+            _bound_gpu(job["rules"]["gpu_memory"])
         if "source" in job:
             _serve(job, line)
         elif "cells" in job:
@@ -145,6 +147,13 @@ def _lock_in(rules: dict[str, Any]) -> list[str]:
     if rules["seccomp"] and confine.seccomp():
         means.append("seccomp")
     return means
+
+
+def _bound_gpu(most: int) -> None:
+    """Bytes that torch may take on the GPU. What an answer takes past torch goes when its process ends."""
+    if torch.cuda.is_available():
+        whole = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, most / whole))
 
 
 def _serve(job: dict[str, Any], line: wire.Line) -> None:

@@ -123,6 +123,8 @@ def test_the_html_panel_says_what_the_text_says_and_escapes_it():
     ):
         assert panel.escape(part) in html or part in plain
     assert report.misconception.title in text
+    undefined = grade_callable(exercise, 7)
+    assert undefined.status == "failed" and "Hint 1" not in panel.as_html(undefined, hints=exercise.hints)
     hostile = grade_callable(exercise, lambda length: 1 / 0 if length else "<script>alert(1)</script>")
     assert "<script>" not in panel.as_html(hostile)
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from autograder import sandbox
 from autograder.answers import find_answer, read_cells
@@ -85,6 +86,27 @@ def test_the_courses_own_function_is_not_there(says):
     assert "causal_mask" in says("from llmlib.attention import causal_mask as theirs\nreturn theirs(length)")
     body = "import inspect, llmlib.attention as a\nraise ValueError('causal_mask(' in inspect.getsource(a))"
     assert "False" in says(body)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("def causal_mask(length):\n    rows = length // 0\n    return rows", "ZeroDivisionError"),
+        ("def causal_mask(length):\n    return torch.ones(length, length).trill()", "trill"),
+        ("def causal_mask(length)\n    return 1", "this is not Python"),
+    ],
+)
+def test_a_crash_says_the_error_and_its_line_and_no_hint(process, answer, words):
+    """A hint on the idea of the exercise would lead away from the error."""
+    report = process.grade(find(MASK), answer)
+    assert words in report.reason and report.line in (1, 2) and report.line_text
+    assert report.hint is None
+
+
+def test_a_hint_stays_where_the_idea_is_at_stake(process):
+    softmax = find("attention.softmax")
+    for answer in ("return torch.softmax(x, dim)", "return x"):
+        assert process.grade(softmax, f"def softmax(x, dim=-1):\n    {answer}").hint == softmax.hints[0]
 
 
 def test_no_network(says):
@@ -170,3 +192,27 @@ def test_the_modules_in_the_sandbox_know_no_exercise():
         text = (ROOT / "autograder" / f"{name}.py").read_text("utf-8")
         assert "autograder.exercises" not in text and "autograder import exercises" not in text
     assert json.dumps(sandbox.MODULES) and len(all_exercises()) > 50
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(
+    "hog",
+    [
+        "kept = []\nwhile True: kept.append(torch.ones(1 << 28, device='cuda'))",
+        "torch.cuda.set_per_process_memory_fraction(1.0)\nkept = []\n"
+        "while True:\n    try: kept.append(torch.ones(1 << 28, device='cuda'))\n"
+        "    except torch.OutOfMemoryError: pass",
+    ],
+    ids=["hogs", "lifts the bound and holds on"],
+)
+def test_what_fills_the_gpu_is_stopped_and_gives_it_back(hog):
+    lines = "".join(f"    {line}\n" for line in hog.split("\n"))
+    before, _ = torch.cuda.mem_get_info()
+    with AnswerProcess(device="cuda") as process:
+        report = process.grade(find(MASK), f"import torch\ndef causal_mask(length):\n{lines}", timeout=10)
+        assert report.status == "failed" and report.points == 0
+        assert "out of memory" in report.reason or "endless loop" in report.reason
+        after, _ = torch.cuda.mem_get_info()
+        assert after > before - (1 << 30), "its memory is free again"
+        assert process.grade(find(MASK), RIGHT).status == "passed", "the neighbour goes on"
