@@ -1,0 +1,343 @@
+"""Exercise 7.6: the gradient of a large batch, computed in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from autograder.calling import Made
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from llmlib import accumulation
+from llmlib.loss import IGNORED
+
+V, LENGTH = 5, 4
+
+
+def _model(g: torch.Generator) -> Made:
+    shape = {"vocab_size": V, "context_length": LENGTH, "d_model": 4, "n_layers": 1, "n_heads": 2}
+    config = Made("llmlib.gpt:GPTConfig", {**shape, "init_std": 0.5})
+    return Made(
+        "llmlib.gpt:GPT", {"config": config, "generator": int(torch.randint(10_000, (), generator=g))}
+    )
+
+
+def _part(g: torch.Generator, rows: int, length: int = LENGTH) -> tuple[Tensor, Tensor]:
+    """Inputs and targets that differ from part to part, so that no part can stand for another."""
+    tokens = torch.randint(V, (rows, length + 1), generator=g)
+    return tokens[:, :-1].clone(), tokens[:, 1:].clone()
+
+
+def _case(g: torch.Generator, *sizes: tuple[int, int]) -> Case:
+    return Case({"model": _model(g), "micro_batches": [_part(g, *size) for size in sizes]})
+
+
+def _one_part(g: torch.Generator) -> Iterator[Case]:
+    yield _case(g, (2, 4))
+    yield _case(g, (3, 2))
+
+
+def _equal_parts(g: torch.Generator) -> Iterator[Case]:
+    yield _case(g, (1, 4), (1, 4))
+    yield _case(g, (2, 3), (2, 3), (2, 3))
+
+
+def _unequal_parts(g: torch.Generator) -> Iterator[Case]:
+    yield _case(g, (3, 4), (1, 4))
+    yield _case(g, (1, 1), (2, 4), (1, 3))
+
+
+def _ignored(g: torch.Generator) -> Iterator[Case]:
+    for hidden in (3, 4):
+        case = _case(g, (1, 4), (1, 4), (2, 3))
+        parts = case.arguments["micro_batches"]
+        # With all four hidden, the first part has nothing to say. It must not say NaN.
+        parts[0][1][0, torch.randperm(4, generator=g)[:hidden]] = IGNORED
+        parts[2][1][1, 1] = IGNORED
+        yield case
+
+
+# --- Mistakes: the loop, with parts that can be exchanged
+
+
+def _count(targets):
+    return (targets != IGNORED).sum()
+
+
+def _sum(model, inputs, targets):
+    logits = model(inputs).flatten(0, 1)
+    return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+def _gradients(model):
+    return [parameter.grad for parameter in model.parameters()]
+
+
+def _loop(divide, after=lambda model, last: None, gradients=_gradients, share=None):
+    """`divide(sum, targets, total, parts)` is a part's loss; `after` comes after its backward."""
+
+    def accumulate_gradients(model, micro_batches):
+        total = sum(_count(targets) for _, targets in micro_batches)
+        loss = 0
+        with torch.enable_grad():
+            for place, (inputs, targets) in enumerate(micro_batches):
+                part = divide(_sum(model, inputs, targets), targets, total, len(micro_batches))
+                part.backward()
+                loss = loss + (share or (lambda part: part))(part.detach())
+                after(model, place == len(micro_batches) - 1)
+        return loss, gradients(model)
+
+    return accumulate_gradients
+
+
+def _right(part, targets, total, parts):
+    return part / total
+
+
+def _own_mean(part, targets, total, parts):
+    return part / _count(targets)
+
+
+def _mean_of_means(part, targets, total, parts):
+    return part / _count(targets) / parts
+
+
+def _places_counted(part, targets, total, parts):
+    """The total counts all places, the ignored ones too."""
+    return part / _count(targets) * targets.numel()
+
+
+def _zeroed(model, last):
+    if not last:
+        model.zero_grad()
+
+
+@torch.no_grad()
+def _stepped(model, last):
+    if not last:
+        for parameter in model.parameters():
+            parameter -= 0.1 * parameter.grad
+
+
+def _all_places(model, micro_batches):
+    total = sum(targets.numel() for _, targets in micro_batches)
+    loss = 0
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            part = _sum(model, inputs, targets) / total
+            part.backward()
+            loss = loss + part.detach()
+    return loss, _gradients(model)
+
+
+def _by_rows(model, micro_batches):
+    """A part counts by its number of texts, however many targets these have."""
+    rows = sum(len(targets) for _, targets in micro_batches)
+    loss = 0
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            part = _sum(model, inputs, targets) / _count(targets) * len(targets) / rows
+            part.backward()
+            loss = loss + part.detach()
+    return loss, _gradients(model)
+
+
+def _first_count(model, micro_batches):
+    """All parts are taken to be as large as the first."""
+    total = micro_batches[0][1].numel() * len(micro_batches)
+    loss = 0
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            part = _sum(model, inputs, targets) / total
+            part.backward()
+            loss = loss + part.detach()
+    return loss, _gradients(model)
+
+
+def _last_loss(model, micro_batches):
+    _, gradients = _loop(_right)(model, micro_batches)
+    inputs, targets = micro_batches[-1]
+    return _sum(model, inputs, targets) / _count(targets), gradients
+
+
+def _nothing_ignored(model, micro_batches):
+    total = sum(targets.numel() for _, targets in micro_batches)
+    loss = 0
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            flat = targets.flatten().clamp(min=0)
+            part = F.cross_entropy(model(inputs).flatten(0, 1), flat, reduction="sum") / total
+            part.backward()
+            loss = loss + part.detach()
+    return loss, _gradients(model)
+
+
+def _not_divided_at_the_end(model, micro_batches):
+    """Sums of all parts, and only the loss is divided."""
+    loss, gradients = _loop(lambda part, targets, total, parts: part)(model, micro_batches)
+    return loss / sum(_count(targets) for _, targets in micro_batches), gradients
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "sum-of-means",
+        "the means of the parts are added up, so the gradient grows with the number of parts",
+        "Two parts of one text each should weigh as much as one part of two texts.",
+        _loop(_own_mean),
+    ),
+    Misconception(
+        "mean-of-means",
+        "each part is averaged for itself, so a target in a small part counts more",
+        "Parts of three targets and of one: with which share does each of the four targets count?",
+        _loop(_mean_of_means),
+    ),
+    Misconception(
+        "zeroed-in-the-loop",
+        "the gradients are set to zero between the parts, so only the last part is left",
+        "`backward` adds to what is there. That is what you need here; set to zero once, at the start.",
+        _loop(_right, after=_zeroed),
+    ),
+    Misconception(
+        "step-in-the-loop",
+        "the weights are changed between the parts",
+        "Accumulating means to wait: all parts are to be computed with the same weights.",
+        _loop(_right, after=_stepped),
+    ),
+    Misconception(
+        "loss-of-the-last-part",
+        "the gradients are right, but the loss is only that of the last part",
+        "The loss, too, is that of the whole batch: add up what each part contributes.",
+        _last_loss,
+    ),
+    Misconception(
+        "gradients-not-divided",
+        "the loss is divided by the number of targets, but the gradients are not",
+        "Divide before `backward`: what is not in the loss by then is not in the gradient.",
+        _not_divided_at_the_end,
+    ),
+    Misconception(
+        "nothing-divided",
+        "everything is a sum over the targets, not a mean",
+        "The large batch's loss is a mean. By what is the sum of all surprises divided?",
+        _loop(lambda part, targets, total, parts: part),
+    ),
+    Misconception(
+        "divided-twice",
+        "each part is divided by the number of all targets and by the number of parts",
+        "The number of all targets already counts the targets of every part.",
+        _loop(lambda part, targets, total, parts: part / total / parts),
+    ),
+    Misconception(
+        "ignored-places-counted",
+        "ignored places count in what the sum is divided by",
+        "Count the targets that are not ignored, in all parts together.",
+        _all_places,
+    ),
+    Misconception(
+        "weighed-by-rows",
+        "a part counts by its number of texts, however many targets they have",
+        "Texts may be of different lengths, and targets may be ignored. Count targets.",
+        _by_rows,
+    ),
+    Misconception(
+        "first-part-s-size",
+        "all parts are taken to be as large as the first",
+        "The last part of a corpus is often smaller. Count the targets of every part.",
+        _first_count,
+    ),
+    Misconception(
+        "nothing-ignored",
+        "ignored targets are judged as if token 0 had come",
+        "PyTorch's cross_entropy leaves out what `ignore_index` names.",
+        _nothing_ignored,
+    ),
+)
+
+
+# --- Right answers in another form
+
+
+def _one_graph(model, micro_batches):
+    """Everything in memory at once: no saving, and the same gradient."""
+    model.zero_grad()
+    with torch.enable_grad():
+        logits = torch.cat([model(inputs).flatten(0, 1) for inputs, _ in micro_batches])
+        loss = F.cross_entropy(logits, torch.cat([targets.flatten() for _, targets in micro_batches]))
+        loss.backward()
+    return loss.detach(), [parameter.grad for parameter in model.parameters()]
+
+
+def _by_autograd_grad(model, micro_batches):
+    parameters = list(model.parameters())
+    totals, loss, count = [torch.zeros_like(p) for p in parameters], 0.0, 0
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            part = F.cross_entropy(model(inputs).transpose(1, 2), targets, reduction="sum")
+            for sum_so_far, gradient in zip(totals, torch.autograd.grad(part, parameters), strict=True):
+                sum_so_far += gradient
+            loss, count = loss + part.detach(), count + (targets != -100).sum().item()
+    return loss / count, [gradient / count for gradient in totals]
+
+
+def _divided_at_the_end(model, micro_batches):
+    count = sum(int((targets >= 0).sum()) for _, targets in micro_batches)
+    loss = torch.zeros(())
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            part = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), reduction="sum")
+            part.backward()
+            loss += part.detach()
+    for parameter in model.parameters():
+        parameter.grad /= count
+    return loss / count, [parameter.grad for parameter in model.parameters()]
+
+
+def _means_weighed(model, micro_batches):
+    counts = torch.tensor([(targets != IGNORED).sum() for _, targets in micro_batches])
+    losses = []
+    with torch.enable_grad():
+        for (inputs, targets), share in zip(micro_batches, counts / counts.sum(), strict=True):
+            if share == 0:
+                continue
+            mean = F.cross_entropy(model(inputs).flatten(0, -2), targets.flatten())
+            (mean * share).backward()
+            losses.append(mean.detach() * share)
+    return sum(losses), [p.grad for p in model.parameters()]
+
+
+ALTERNATIVES = (
+    Alternative("one graph for all parts", _one_graph),
+    Alternative("torch.autograd.grad, added up by hand", _by_autograd_grad),
+    Alternative("sums, divided at the end", _divided_at_the_end),
+    Alternative("means, each with its share of the targets", _means_weighed),
+)
+
+ONE, EQUAL = "is right for a single part", "adds up equal parts"
+
+EXERCISE = Exercise(
+    name="accumulation.accumulate_gradients",
+    number="7.6",
+    title="A large batch in small parts",
+    minutes=15,
+    difficulty=2,
+    reference=accumulation.accumulate_gradients,
+    checks=(
+        Check(ONE, 1, _one_part),
+        Check(EQUAL, 2, _equal_parts),
+        Check("lets every target count the same in unequal parts", 2, _unequal_parts, after=(EQUAL,)),
+        Check("leaves ignored targets out", 1, _ignored, after=(EQUAL,)),
+    ),
+    hints=(
+        "What does the mean over all targets look like as a sum over the parts? Write it down for parts "
+        "of three targets and of one.",
+        "Count the targets of all parts before the loop. In it, the loss of a part is the *sum* of its "
+        'surprises, `reduction="sum"`, over that number.',
+        "`backward` adds to `.grad`, so the gradients add up by themselves. Between the parts nothing is set "
+        "to zero, and no weight changes.",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=ALTERNATIVES,
+    equivalents={},
+)

@@ -1,0 +1,165 @@
+"""What is particular to chapter 7: partial points, the prediction, the probes, what the experiments show."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from autograder.exercises import find
+from autograder.exercises.pretraining import expose_mutants, predict_repeats
+from autograder.exercises.pretraining.wrong_clipping import HOW, MEASURE, RETURNS, WHEN, right
+from autograder.grading import grade_callable
+from llmlib.gpt import GPT, GPTConfig
+from llmlib.training import TrainingConfig, train
+
+torch.set_num_threads(1)
+
+# --- Partial points: a fault costs what depends on it, and no more
+
+
+@pytest.mark.parametrize(
+    ("number", "misconception", "points"),
+    [
+        ("7.2", "sum", 0),
+        ("7.2", "bits", 0),
+        ("7.2", "overflows", 5),
+        ("7.2", "log-of-softmax", 5),
+        ("7.2", "ignored-are-counted", 6),
+        ("7.2", "cut-off", 6),
+        ("7.3", "no-bias-correction", 0),
+        ("7.3", "eps-in-the-root", 5),
+        ("7.3", "l2-in-the-gradient", 4),
+        ("7.3", "momentum", 0),
+        ("7.3", "no-decay", 4),
+        ("7.4", "starts-at-zero", 3),
+        ("7.4", "straight-line", 3),
+        ("7.4", "rises-again", 4),
+        ("7.6", "sum-of-means", 1),
+        ("7.6", "mean-of-means", 3),
+        ("7.6", "zeroed-in-the-loop", 1),
+        ("7.6", "ignored-places-counted", 5),
+    ],
+)
+def test_partial_points(number, misconception, points):
+    exercise = find(number)
+    answer = next(m.answer for m in exercise.misconceptions if m.id == misconception)
+    assert grade_callable(exercise, answer).points == points
+
+
+# --- 7.1, the prediction
+
+
+def _predict(value, confidence=0.5):
+    return grade_callable(find("7.1"), {"value": value, "confidence": confidence})
+
+
+def test_the_count_over_windows_is_the_calculation_by_hand():
+    assert predict_repeats.least_loss() == pytest.approx(2 / 3 * math.log(2) / 4)
+    assert predict_repeats.least_loss(context=8) == pytest.approx(2 / 3 * math.log(2) / 8)
+    assert predict_repeats.least_loss("ab") == 0
+    # aaab: after one a of three, after aa of two, and after aaa all is certain.
+    expected = (3 / 4 * (math.log(3) - 2 / 3 * math.log(2)) + 2 / 4 * math.log(2)) / 4
+    assert predict_repeats.least_loss("aaab") == pytest.approx(expected)
+
+
+def test_a_trained_model_arrives_there_and_not_below():
+    text = torch.tensor([0, 0, 1] * 100)
+    recipe = TrainingConfig(
+        steps=200, batch_size=16, learning_rate=1e-2, warmup_steps=10, evaluation_interval=200
+    )
+    model = GPT(GPTConfig(2, context_length=4, d_model=16, n_layers=1, n_heads=2), 0)
+    train(model, text, text, recipe, context_length=4, progress=False)
+    windows = text.unfold(0, 5, 1)[:3]  # one of each kind
+    with torch.no_grad():
+        logits = model(windows[:, :-1])
+    loss = float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten()))
+    assert predict_repeats.least_loss() - 1e-6 <= loss <= predict_repeats.least_loss() + 0.02
+
+
+def test_a_prediction_is_right_within_two_hundredths():
+    truth = predict_repeats.least_loss()
+    assert _predict(truth - 0.019).status == _predict(truth + 0.019).status == "passed"
+    assert _predict(truth - 0.021).status == _predict(truth + 0.021).status == "failed"
+    assert _predict(torch.tensor(truth)).status == "passed"
+
+
+def test_the_message_tells_nothing_about_the_value():
+    assert len({_predict(value).reason for value in (0.0, 0.05, 0.5, 2.0)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("prediction", "words"),
+    [
+        ({"value": 0.1}, 'no "confidence"'),
+        ({"value": -1, "confidence": 0.5}, '"value" should not be negative'),
+        ({"value": 0.1, "confidence": 70}, '"confidence" should lie between 0 and 1'),
+        ({"value": "0.1", "confidence": 0.5}, '"value" should be a number'),
+        ({"value": True, "confidence": 0.5}, '"value" should be a number'),
+        ({"value": math.nan, "confidence": 0.5}, '"value" should be a number'),
+        (0.1, "should be a dict"),
+    ],
+)
+def test_a_malformed_prediction_is_told_what_is_missing(prediction, words):
+    report = grade_callable(find("7.1"), prediction)
+    assert (report.status, report.points) == ("failed", 0)
+    assert words in report.reason
+
+
+# --- 7.5, the probes
+
+
+@pytest.mark.parametrize("gradients", [[[3.0], [4.0]], [[0.1, -0.2], [0.2]], [[0.0], [0.0, 0.0]]])
+@pytest.mark.parametrize("limit", [0.5, 1.0, 7.0])
+def test_the_right_clipping_is_pytorchs(gradients, limit):
+    tensors = [torch.tensor(gradient, dtype=torch.float64) for gradient in gradients]
+    clipped, length = right(tensors, limit)
+    parameters = [torch.nn.Parameter(torch.zeros_like(t)) for t in tensors]
+    for parameter, tensor in zip(parameters, tensors, strict=True):
+        parameter.grad = tensor.clone()
+    torch.testing.assert_close(length, torch.nn.utils.clip_grad_norm_(parameters, limit))
+    torch.testing.assert_close(clipped, [parameter.grad for parameter in parameters])
+
+
+def test_the_number_of_mutants_is_the_one_that_the_chapter_names():
+    assert len(MEASURE + WHEN + HOW + RETURNS) == 23
+
+
+def test_one_usual_probe_leaves_mutants_alive():
+    report = grade_callable(find("7.5"), [{"gradients": [[3.0, 4.0]], "max_norm": 1.0}])
+    assert 0 < report.points < report.max_points
+    assert "not yet" in report.reason
+
+
+def test_a_gradient_of_zeros_exposes_nothing_and_breaks_nothing():
+    report = grade_callable(find("7.5"), [{"gradients": [[0.0], [0.0, 0.0]], "max_norm": 1.0}])
+    assert report.status == "failed" and report.points <= 1
+
+
+@pytest.mark.parametrize(
+    ("probe", "words"),
+    [
+        ({"gradients": [[1.0]]}, "has no 'max_norm'"),
+        ({"max_norm": 1.0}, "has no 'gradients'"),
+        ({"gradients": [[1.0]], "max_norm": 1.0, "lr": 2}, "unknown key 'lr'"),
+        ({"gradients": [], "max_norm": 1.0}, "should be a list of 1 to 6 lists"),
+        ({"gradients": [[]], "max_norm": 1.0}, "a list of 1 to 24 numbers"),
+        ({"gradients": [[[1.0]]], "max_norm": 1.0}, "numbers between -1000 and 1000"),
+        ({"gradients": [["a"]], "max_norm": 1.0}, "numbers between -1000 and 1000"),
+        ({"gradients": [[math.nan]], "max_norm": 1.0}, "numbers between -1000 and 1000"),
+        ({"gradients": [[1.0] * 25], "max_norm": 1.0}, "a list of 1 to 24 numbers"),
+        ({"gradients": [[1.0]], "max_norm": 0}, "a number from 0.001 to 1000"),
+        ("text", "should be a dict"),
+    ],
+)
+def test_an_unusable_probe_is_told_why(probe, words):
+    report = grade_callable(find("7.5"), [probe])
+    assert (report.status, report.points) == ("failed", 0)
+    assert words in report.reason
+
+
+def test_at_most_six_probes():
+    probes = [{"gradients": [[1.0]], "max_norm": 1.0}] * 7
+    assert "at most 6 probes" in grade_callable(find("7.5"), probes).reason
+    assert expose_mutants.MOST_PROBES == 6
