@@ -21,6 +21,7 @@ from autograder import exercises as catalogue
 from autograder import panel, variants
 from autograder.child import AnswerProcess
 from autograder.classroom import (
+    cluster,
     crew,
     exporting,
     feedback,
@@ -51,6 +52,8 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
                        help="in a folder of notebooks: the file name, with (?P<student>…)")  # fmt: skip
     grade.add_argument("--jobs", type=_count, default=crew.cores(), metavar="N",
                        help="how many graders side by side (default: the cores)")  # fmt: skip
+    grade.add_argument("--cluster", metavar="ADDRESS",
+                       help="a Dask scheduler to grade on: tcp://HOST:8786, a file, local:N")  # fmt: skip
     grade.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     grade.add_argument("--timeout", type=float, metavar="S", help="seconds for an exercise")
     grade.add_argument("--memory", type=_count, metavar="MB", help="memory for an answer (default: 1024)")
@@ -161,7 +164,7 @@ def grade_class(options: argparse.Namespace) -> int:
         seed = journal.seed(options.seed)
     except (submissions.NothingSubmitted, OSError) as error:
         raise UsageError(str(error)) from None
-    isolation = _isolation(options)
+    isolation = "each worker's level" if options.cluster else str(_isolation(options))
     seconds = options.execute_timeout if options.execute else None
     plan = crew.Plan(chapter.slug, release, seed, options.device, options.timeout, memory, seconds)
     compare = _comparison(course, chapter.slug, release, options.device) if options.execute else None
@@ -183,9 +186,12 @@ def grade_class(options: argparse.Namespace) -> int:
         if not entry.recorded:
             _record(book, journal, entry, paths[student], troubles)
     jobs = max(1, min(options.jobs, len(due)))
+    graders = crew.grade_all(plan, due, jobs)
+    if options.cluster:
+        graders = cluster.grade_on(options.cluster, plan, due, least=_least(options))
     bar = tqdm(total=len(due), desc="grading", unit="submission", disable=not sys.stderr.isatty())
-    with bar, closing(crew.grade_all(plan, due, jobs)) as reached:
-        for verdict in reached if due else ():
+    with bar, closing(graders) as reached:
+        for verdict in _or_usage(reached) if due else ():
             verdict = compare(verdict) if compare else verdict
             entry = Entry(verdict, keys[verdict.student], seed)
             try:
@@ -222,13 +228,24 @@ def _isolation(options: argparse.Namespace) -> str:
     with AnswerProcess(device=options.device) as process:
         isolation = process.isolation
     assert isolation is not None
-    least = options.require_sandbox or ("limits" if options.allow_unsafe else "kernel")
     try:
-        require(isolation, least)
+        require(isolation, _least(options))
     except SandboxError as error:
         hint = "" if options.require_sandbox else " To grade all the same, say --allow-unsafe."
         raise UsageError(f"{error}{hint}") from None
     return str(isolation)
+
+
+def _least(options: argparse.Namespace) -> str:
+    return options.require_sandbox or ("limits" if options.allow_unsafe else "kernel")
+
+
+def _or_usage(verdicts: Iterator[Verdict]) -> Iterator[Verdict]:
+    """The verdicts; a cluster that cannot go on is told in words."""
+    try:
+        yield from verdicts
+    except cluster.ClusterError as error:
+        raise UsageError(f"{error}. What was graded is kept") from None
 
 
 def _unchanged(journal: Journal, submission: submissions.Submission, keys: dict[str, str]) -> Entry | None:
