@@ -1,7 +1,13 @@
-"""JupyterLab as the instructor sees it: Validate, the assignment list, the formgrader, a mark by hand."""
+"""From release to exported marks: nbgrader's commands, our grading, and its formgrader in Chromium.
+
+A chapter is released, fetched, handed in and collected by nbgrader; `autograder grade` grades it; a person
+marks the answer in words in the formgrader; `autograder feedback` and `autograder export` hold that mark.
+Beside it, JupyterLab as the instructor sees it: Validate, the assignment list.
+"""
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -11,20 +17,35 @@ import sys
 import time
 import urllib.request
 
+import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from nbgrader_class import ENVIRONMENT, SLUG, WORDS, class_of
+from nbgrader_class import ENVIRONMENT, SLUG, WORDS, class_of, submission
 
-pytestmark = [pytest.mark.browser, pytest.mark.long]
+from autograder.cli import main
+from autograder.exercises import find_chapter
+
+pytestmark = pytest.mark.browser
 TOKEN = "only-for-this-test"
+STUDENT = "ada"
+AUTOMATIC = sum(exercise.points for exercise in find_chapter(3).exercises)
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    one = class_of(tmp_path_factory.mktemp("formgrader"), ("right",))
-    one.must("generate_assignment", SLUG)
-    one.must("release_assignment", SLUG)
-    one.must("autograde", SLUG)
+    one = class_of(tmp_path_factory.mktemp("formgrader"), ())
+    home = one.root / "home of a student"
+    home.mkdir()
+    mine = [f"--Exchange.root={one.root / 'exchange'}", f"--Exchange.cache={home / 'cache'}"]
+    mine += ["--course=from-tokens-to-gpt"]
+    one.must_each(
+        ("generate_assignment", SLUG), ("release_assignment", SLUG), (home, "fetch_assignment", SLUG, *mine)
+    )
+    notebook = home / SLUG / f"{SLUG}.ipynb"
+    assert notebook.read_bytes() == (one.root / "chapters" / SLUG / f"{SLUG}.ipynb").read_bytes()
+    nbformat.write(submission("right"), notebook)
+    one.must_each((home, "submit", SLUG, *mine, f"--student={STUDENT}"), ("collect", SLUG))
+    assert main(["grade", SLUG, "--course", str(one.root)]) == 0
     return one
 
 
@@ -77,6 +98,44 @@ def page(browser):
     page.close()
 
 
+def test_a_mark_given_by_hand_reaches_the_student_and_the_table(page, lab, course, tmp_path):
+    page.goto(f"{lab}/formgrader?token={TOKEN}")
+    page.get_by_text("Manage Assignments").first.wait_for()
+    page.goto(f"{lab}/formgrader/gradebook/{SLUG}/{SLUG}")
+    page.get_by_text("Submission #1").click()
+    answer = page.locator(".nbgrader_cell", has_text="the gradient dies").last
+    answer.locator("input.score").fill("2.5")
+    comment = answer.locator("textarea.comment")
+    comment.fill("Say how large the scores get.")
+    with page.expect_response(lambda r: "/api/comment/" in r.url and r.request.method == "PUT"):
+        comment.blur()
+
+    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}") as gradebook:
+        notebook = gradebook.find_submission_notebook(SLUG, SLUG, STUDENT)
+        (grade,) = [g for g in notebook.grades if g.name == WORDS]
+        assert (grade.manual_score, grade.needs_manual_grade) == (2.5, False)
+    where = ["--course", str(course.root)]
+    assert main(["feedback", SLUG, *where]) == 0
+    feedback = (course.root / "feedback" / STUDENT / SLUG / f"{SLUG}.html").read_text("utf-8")
+    assert "Say how large the scores get." in feedback and "2.5 of 3 points" in feedback
+    assert main(["export", SLUG, "--output", str(tmp_path / "marks.csv"), *where]) == 0
+    (row,) = csv.DictReader((tmp_path / "marks.csv").open())
+    assert row["student"] == STUDENT and float(row["score"]) == AUTOMATIC + 2.5
+    assert not row["waiting_for_a_person"]
+
+
+@pytest.mark.long
+def test_nbgrader_s_own_feedback_and_export_hold_it_too(course):
+    """After the mark above; the feedback is nbgrader's page of the notebook that we graded."""
+    course.must_each(("generate_feedback", SLUG, "--force"), ("export",))
+    feedback = (course.root / "feedback" / STUDENT / SLUG / f"{SLUG}.html").read_text("utf-8")
+    assert "Say how large the scores get." in feedback
+    assert re.search(r"2\.5\s*/\s*3", feedback)
+    (row,) = csv.DictReader((course.root / "grades.csv").open())
+    assert row["student_id"] == STUDENT and float(row["score"]) == AUTOMATIC + 2.5
+
+
+@pytest.mark.long
 def test_a_notebook_has_the_validate_button_and_nbgrader_its_menu(page, lab):
     page.goto(f"{lab}/lab/tree/chapters/{SLUG}/{SLUG}.ipynb?token={TOKEN}")
     page.wait_for_selector(".jp-NotebookPanel")
@@ -87,31 +146,10 @@ def test_a_notebook_has_the_validate_button_and_nbgrader_its_menu(page, lab):
     assert {"Assignment List", "Formgrader"} <= set(entries)
 
 
+@pytest.mark.long
 def test_the_assignment_list_offers_what_was_released(page, lab):
     page.goto(f"{lab}/lab?token={TOKEN}")
     page.get_by_role("menuitem", name="Nbgrader").click()
     page.get_by_text("Assignment List", exact=True).click()
     released = page.locator("#nbgrader-assignment-list, .nbgrader-assignment-list, .assignments").first
     released.get_by_text(SLUG, exact=True).first.wait_for()
-
-
-def test_a_mark_given_by_hand_reaches_the_gradebook_and_the_student(page, lab, course):
-    page.goto(f"{lab}/formgrader?token={TOKEN}")
-    page.get_by_text("Manage Assignments").first.wait_for()
-    page.goto(f"{lab}/formgrader/gradebook/{SLUG}/{SLUG}")
-    page.get_by_text("Submission #1").click()
-    answer = page.locator(".nbgrader_cell", has_text="the gradient dies").last
-    answer.locator("input.score").fill("2.5")
-    comment = answer.locator("textarea.comment")
-    comment.fill("Say how large the scores get.")
-    comment.blur()
-    page.wait_for_timeout(1500)
-
-    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}") as gradebook:
-        notebook = gradebook.find_submission_notebook(SLUG, SLUG, "right")
-        (grade,) = [g for g in notebook.grades if g.name == WORDS]
-        assert (grade.manual_score, grade.needs_manual_grade) == (2.5, False)
-    course.must("generate_feedback", SLUG)
-    feedback = (course.root / "feedback" / "right" / SLUG / f"{SLUG}.html").read_text("utf-8")
-    assert "Say how large the scores get." in feedback
-    assert re.search(r"2\.5\s*/\s*3", feedback)

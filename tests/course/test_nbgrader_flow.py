@@ -23,8 +23,7 @@ def marked(tmp_path_factory):
     marked = class_of(
         tmp_path_factory.mktemp("nbgrader"), ("right", "half", "empty", "noisy", "foreign", "copied")
     )
-    for command in ("generate_assignment", "autograde", "generate_feedback"):
-        marked.must(command, SLUG)
+    marked.must_each(("generate_assignment", SLUG), ("autograde", SLUG), ("generate_feedback", SLUG))
     return marked
 
 
