@@ -74,7 +74,8 @@ def check(answer: Any, number: str, variant: str = "") -> Any:
             exercise,
             "not_attempted",
             f"this is the course's own {kind}, lent to you so that the chapter runs on: "
-            f"run the cell with your own `{exercise.answer_name}` again, then this one",
+            f"run the cell with your own `{exercise.answer_name}` again, then this one. If that cell stops "
+            "with an error, mend it first",
         )
     elif isinstance(answer, NotYetDefined):
         report = _plain(

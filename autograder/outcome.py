@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 FailureKind = Literal[
     "exception",  # the answer raised
-    "not attempted",  # it still raises the stub's NotImplementedError
+    "not attempted",  # it still raises the NotImplementedError that stood there
     "timeout",  # it did not come back in time
     "died",  # its process ended
     "forbidden",  # it called a library function that is the exercise

@@ -5,12 +5,15 @@ Colours come from the page (light and dark); marks and words carry the meaning, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
 from autograder.report import OPEN, CheckResult, Counterexample, Report
 
 PANEL = "padding:.4em 1em;margin:.4em 0;line-height:1.5;max-width:52em"
+HANGING = "padding-left:1.3em;text-indent:-1.3em"  # below the mark stays free
+PLAIN = "margin:0;background:none;color:inherit;border:0;padding:0;word-break:normal;overflow-wrap:break-word"
 MARKS = {"passed": "✓", "failed": "✗", "not_attempted": "○", "grader_error": "!"}
 # Readable as a border on white and on near-black.
 COLOURS = {"passed": "#2e9e5b", "failed": "#d9534f", "not_attempted": "#8a8f98", "grader_error": "#c98a00"}
@@ -69,15 +72,15 @@ def as_html(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()
     ]
     if report.status in ("passed", "failed"):
         items = (
-            f'<li><span aria-hidden="true">{_mark(c)[0]}</span> '
+            f'<li style="{HANGING}"><span aria-hidden="true">{_mark(c)[0]}</span> '
             f'<span style="position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)">'
             f"{_mark(c)[1]}</span>"
-            f"{escape(c.name)}{': ' + escape(c.message) if c.message else ''}</li>"
+            f"{_shown(c.name)}{': ' + _shown(c.message) if c.message else ''}</li>"
             for c in report.checks
         )
         parts.append(f'<ul style="list-style:none;padding-left:.2em;margin:.3em 0">{"".join(items)}</ul>')
     elif report.reason:
-        parts.append(f'<div style="margin:.3em 0">{escape(report.reason)}</div>')
+        parts.append(f'<div style="margin:.3em 0">{_shown(report.reason)}</div>')
     if report.line and report.line_text:
         line = f"In line {report.line} of your answer: <code>{escape(report.line_text)}</code>"
         parts.append(f'<div style="margin:.3em 0">{line}</div>')
@@ -86,14 +89,19 @@ def as_html(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()
     if report.misconception:
         parts.append(
             f'<div style="margin:.5em 0"><strong>Likely mistake:</strong> it looks as if '
-            f"{escape(report.misconception.title)}.<br>{escape(report.misconception.advice)}</div>"
+            f"{_shown(report.misconception.title)}.<br>{_shown(report.misconception.advice)}</div>"
         )
     if hints and _may_hint(report):
         parts.append(_hints_html(hints))
     parts += [
-        f'<div style="opacity:.85;margin:.3em 0">{escape(note)}</div>' for note in (*report.notes, *notes)
+        f'<div style="opacity:.85;margin:.3em 0">{_shown(note)}</div>' for note in (*report.notes, *notes)
     ]
     return "".join(parts) + "</div>"
+
+
+def _shown(text: str) -> str:
+    """Escaped, with what stands between backticks as code."""
+    return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escape(text))
 
 
 def _rows(example: Counterexample) -> list[tuple[str, str]]:
@@ -110,9 +118,9 @@ def _indented(name: str, text: str) -> list[str]:
 
 def _example_html(example: Counterexample) -> str:
     cells = "".join(
-        f'<td style="vertical-align:top;text-align:left;padding:.1em 1.2em .1em 0;border:0;background:none">'
+        f'<td style="vertical-align:top;text-align:left;padding:.1em 2em .1em 0;border:0;background:none">'
         f'<div style="opacity:.85">{escape(name)}</div>'
-        f'<pre style="margin:0;background:none;color:inherit;border:0;padding:0">{escape(text)}</pre></td>'
+        f'<pre style="{PLAIN}">{escape(text)}</pre></td>'
         for name, text in _rows(example)
     )
     return (
@@ -135,6 +143,6 @@ def _hints_html(hints: Sequence[str]) -> str:
         inner = (
             '<details style="margin:.3em 0">'
             f'<summary style="cursor:pointer">Hint {place} of {len(hints)}</summary>'
-            f'<div style="margin:.2em 0 .2em 1em">{escape(text)}{inner}</div></details>'
+            f'<div style="margin:.2em 0 .2em 1em">{_shown(text)}{inner}</div></details>'
         )
     return inner

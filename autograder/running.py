@@ -305,7 +305,8 @@ def describe(error: BaseException, answer: Any = None, source_file: str | None =
         text = "(no message)"
     name = type(error).__name__
     if isinstance(error, NotImplementedError) and text.startswith("Exercise "):
-        return Failure("not attempted", "it still raises the stub's NotImplementedError", name, line)
+        sentence = "no answer yet: the line that raises NotImplementedError still stands there"
+        return Failure("not attempted", sentence, name, line)
     line_text = linecache.getline(source_file, line).strip() if source_file and line else ""
     return Failure("exception", f"{name}: {text.splitlines()[0][:300]}", name, line, line_text)
 
