@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from autograder import commands, exercises, notebook, variants
+from autograder.child import AnswerProcess
 from autograder.cli import main
 from autograder.exercise import PUBLIC
 from autograder.grading import grade_callable
@@ -113,6 +114,33 @@ def test_a_sample_of_mutants_fails(plain, variant):
 def test_every_mutant_fails(plain, variant):
     varied = plain.varied(variant.id)
     assert not [mutant.name for mutant, survived in survivors(varied, mutants_of(varied)) if survived]
+
+
+def verdicts(varied, **how):
+    """What is wrong with the verdicts on all known answers, in words."""
+    for alternative in varied.alternatives:
+        report = grade_callable(varied, alternative.answer, **how)
+        if report.status != "passed":
+            yield f"{alternative.title}: {report.reason}"
+    for misconception in varied.misconceptions:
+        report = grade_callable(varied, misconception.answer, **how)
+        named = report.misconception.id if report.misconception else None
+        if (report.status, named) != ("failed", misconception.id):
+            yield f"{misconception.id}: {report.status}, {named}"
+
+
+@pytest.mark.long
+@EACH
+def test_verdicts_do_not_depend_on_the_seed(plain, variant):
+    varied = plain.varied(variant.id)
+    assert not [(seed, wrong) for seed in range(1, 21) for wrong in verdicts(varied, seed=seed)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@EACH
+def test_verdicts_are_the_same_on_cuda(plain, variant):
+    assert not list(verdicts(plain.varied(variant.id), device="cuda"))
 
 
 @EACH
@@ -271,15 +299,15 @@ def test_the_command_goes_by_the_notebook_s_line(tmp_path, capsys):
     assert "there are strict, window" in capsys.readouterr().err
 
 
-def test_one_answer_in_a_file_can_be_checked_with_a_variant(tmp_path, capsys):
+def test_what_stands_with_the_exercise_is_not_where_the_answer_runs(tmp_path, capsys):
+    taken = "from autograder.exercises.attention.causal_mask_variants import strict as causal_mask"
+    with AnswerProcess() as process:
+        points = [process.grade(exercises.find("3.3", "strict"), source).points for source in (taken, STRICT)]
+    assert points == [0, 3]
     path = tmp_path / "answer.py"
-    # What stands with the exercise is not where the answer runs.
-    path.write_text("from autograder.exercises.attention.causal_mask_variants import strict as causal_mask")
-    assert main(["check", "3.3", "--file", str(path), "--variant", "strict", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["points"] == 0
     path.write_text(STRICT)
-    assert main(["check", "3.3", "--file", str(path), "--variant", "strict", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["status"] == "passed"
+    assert main(["check", "3.3", "--file", str(path), "--variant", "stricter"]) == 2
+    assert "there are strict, window" in capsys.readouterr().err
 
 
 def test_a_class_s_notebook_in_the_workbook_is_left_as_it_is(tmp_path):

@@ -78,8 +78,8 @@ def _less_the_distance(answer: Scores) -> Scores:
 
 
 def _large(case: Case) -> Case:
-    """Scores of about 20, where the cap shows."""
-    return replace(case, arguments={**case.arguments, "query": 20 * case.arguments["query"]})
+    """Scores of about 40, where the cap shows, some of them beyond it."""
+    return replace(case, arguments={**case.arguments, "query": 40 * case.arguments["query"]})
 
 
 # --- Mistakes of their own
