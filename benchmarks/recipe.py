@@ -3,6 +3,7 @@
     python benchmarks/recipe.py                        # equal numbers of characters
     python benchmarks/recipe.py --seconds 66           # equal times, for a machine that does nothing else
     python benchmarks/recipe.py --rows recipe nanoGPT  # some rows only
+    DEVICE=cuda python benchmarks/recipe.py            # one size up, beside nanoGPT's configuration for a GPU
 
 Every row trains on as many characters as `--steps` of the recipe see, or for the same time, and is judged by
 its loss over the whole validation set, in consecutive blocks of its context. The recipe itself runs with
@@ -153,7 +154,12 @@ ROWS = {
     "large batch": Row("a batch twice as large, half the steps", training=_training(batch_size=24)),
     "float32": Row("products in float32", training=_training(precision="float32")),
     "nanoGPT": Row("nanoGPT's configuration for a CPU", model=NANOGPT.model, training=NANOGPT.training),
+    "gpu": Row("the recipe one size up", PRESETS["gpu"].model, PRESETS["gpu"].training),
+    "nanoGPT gpu": Row(
+        "nanoGPT's configuration for a GPU", PRESETS["nanogpt-gpu"].model, PRESETS["nanogpt-gpu"].training
+    ),
 }
+FOR_A_GPU = ("gpu", "nanoGPT gpu")
 
 
 def windows(row: Row) -> int:
@@ -162,7 +168,12 @@ def windows(row: Row) -> int:
 
 
 def scheduled(row: Row, options: argparse.Namespace) -> TrainingConfig:
-    """The row's training, for as many characters as the recipe's steps see, or for so many seconds."""
+    """The row's training, for as many characters as the recipe's steps see, or for so many seconds.
+
+    What is for a GPU trains as long as its preset says.
+    """
+    if row.model in (PRESETS["gpu"].model, PRESETS["nanogpt-gpu"].model) and options.seconds is None:
+        return row.training
     steps = round(options.steps * windows(ROWS["recipe"]) / windows(row))
     warmup = math.ceil(row.training.warmup_steps * steps / row.training.steps)
     return dataclasses.replace(
@@ -212,7 +223,7 @@ def relative_times(names: list[str], text: Text, device: torch.device) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What each change of the recipe is worth.")
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW",
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), metavar="ROW",
                         help=f"some of: {', '.join(ROWS)}")  # fmt: skip
     parser.add_argument(
         "--steps", type=int, default=1130, help="of the recipe (default: 1130, a minute's worth)"
@@ -228,6 +239,8 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = wanted_device()
+    if options.rows is None:
+        options.rows = [name for name in ROWS if (name in FOR_A_GPU) == (device.type == "cuda")]
     try:
         text = Text()
     except CorpusError as error:

@@ -65,6 +65,39 @@ PRESETS = {
         model=GPTConfig(vocab_size=_ANY, context_length=64, bias=False, fused=True, init_std=0.05),
         training=TrainingConfig(steps=2000, batch_size=12, evaluation_interval=200),
     ),
+    # The two for a GPU: the course's recipe one size up, and what it is to be compared with. The recipe's
+    # numbers for this size have not been tuned on a GPU yet.
+    "gpu": Preset(
+        about="10.8 M weights, a context of 256 characters, the course's recipe one size up, for a GPU",
+        model=ModernGPTConfig(
+            vocab_size=_ANY, context_length=256, d_model=384, n_layers=6, n_heads=6, d_ff=1536, dropout=0.2
+        ),
+        training=TrainingConfig(
+            steps=3000,
+            batch_size=64,
+            learning_rate=3e-3,
+            min_learning_rate=0.0,
+            warmup_steps=60,
+            beta2=0.95,
+            clip=0.0,
+            optimizer="muon",
+            precision="bfloat16",
+        ),
+    ),
+    "nanogpt-gpu": Preset(
+        about="nanoGPT's configuration for a GPU: 10.7 M weights, a context of 256 characters, 5000 steps",
+        model=GPTConfig(
+            vocab_size=_ANY,
+            context_length=256,
+            d_model=384,
+            n_layers=6,
+            n_heads=6,
+            dropout=0.2,
+            bias=False,
+            fused=True,
+        ),
+        training=TrainingConfig(steps=5000, batch_size=64, precision="bfloat16"),
+    ),
     "tiny": Preset(
         about="a few thousand weights, seconds: to see that everything works",
         model=GPTConfig(vocab_size=_ANY, context_length=32, d_model=32, n_layers=1, n_heads=2, bias=False),
