@@ -27,6 +27,7 @@ from autograder.files import write_atomically
 
 RELEASE = "release"  # the folder of a class's own releases; without it, chapters/ is what was handed out
 CHOSEN = Path("grades") / "variants.json"
+PLAIN = "plain"  # an instructor's choice: no variant
 CHECKED = re.compile(r"""\bcheck\(\s*\w+\s*,\s*["']([\d.]+)["']\s*,\s*variant\s*=\s*["']([\w-]+)["']""")
 
 Chosen = Mapping[str, str]  # the variant's id, by the exercise's name
@@ -44,6 +45,15 @@ def draw(chosen_from: Iterable[Exercise], secret: str) -> dict[str, str]:
 
 def chosen(course: Path) -> dict[str, str]:
     """What the class of this course has; nothing if it has no variants.
+
+    Raises:
+        OSError, ValueError: as for `kept`.
+    """
+    return {name: variant for name, variant in kept(course).items() if variant != PLAIN}
+
+
+def kept(course: Path) -> dict[str, str]:
+    """What was chosen for the class, and what was chosen to stay plain.
 
     Raises:
         OSError, ValueError: the file is there and cannot be read.

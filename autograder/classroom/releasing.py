@@ -56,17 +56,18 @@ def release(options: argparse.Namespace) -> int:
         ) from None
     except Exception as error:
         raise UsageError(f"{source} is no notebook that can be read: {str(error)[:200]}") from None
-    kept = _of_class(course)
+    kept = _kept(course)
     journal = Journal(course / "grades", slug)
     try:
-        own = _choose(chapter, kept, options, journal)
+        choice = _choose(chapter, kept, options, journal)
+        own = {name: variant for name, variant in choice.items() if variant != variants.PLAIN}
         varied = copy.deepcopy(solved)
         variants.rewrite(varied, own)
         made, before = as_released(solved, own), variants.released(course, slug)
         changed = not before.is_file() or before.read_bytes() != made
         others = {name: v for name, v in kept.items() if name not in {e.name for e in chapter.exercises}}
         # The choice first: with it, the same command or nbgrader's makes the rest again.
-        variants.keep(course, {**others, **own})
+        variants.keep(course, {**others, **choice})
         write_atomically(target, made)
         write_atomically(solved_copy, (nbformat.writes(varied).rstrip("\n") + "\n").encode())
     except OSError as error:
@@ -100,9 +101,8 @@ def _choose(
                 f"--choose {text}: write an exercise of {chapter.slug} and its variant, as in 3.3=window"
             )
         own[exercise.name] = variant
-    own = {name: variant for name, variant in own.items() if variant != "plain"}
     try:
-        chapter.varied(own)
+        chapter.varied({name: variant for name, variant in own.items() if variant != variants.PLAIN})
     except LookupError as unknown:
         raise UsageError(str(unknown)) from None
     return own
@@ -110,7 +110,7 @@ def _choose(
 
 def list_variants(options: argparse.Namespace) -> int:
     chapter, course = find_chapter(options.chapter), options.course.absolute()
-    own = _of_class(course)
+    own = _kept(course)
     rows = [
         {
             "exercise": exercise.name,
@@ -134,8 +134,8 @@ def list_variants(options: argparse.Namespace) -> int:
     return 0
 
 
-def _of_class(course: Path) -> dict[str, str]:
+def _kept(course: Path) -> dict[str, str]:
     try:
-        return variants.chosen(course)
+        return variants.kept(course)
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None

@@ -171,6 +171,11 @@ def test_a_class_keeps_what_it_has_and_another_variant_grades_again(course, caps
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {r["exercise"]: r["variant"] for r in rows if r["yours"]} == OWN
 
+    for words in (("--choose", "3.3=plain"), ()):  # and so it stays
+        assert run(course, "release", "3", "--variants", *words) == 0
+        assert variants.chosen(course) == {"attention.attention_scores": "distance"}
+    capsys.readouterr()
+
     assert run(course, "release", "3", "--variants", "--choose", "3.3=window") == 0
     assert "! 5 submissions were graded with another release" in capsys.readouterr().out
     assert run(course, "grade", "3", "--jobs", "1") == 0
