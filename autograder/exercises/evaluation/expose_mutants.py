@@ -1,0 +1,194 @@
+"""Exercise 9.9: small lists of labels that tell precision, recall and F1 from what only looks like them.
+
+A probe gives targets, predictions and the kind of average. It exposes a wrong metric that gives other numbers
+than the right one, or none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from autograder.exercise import Alternative, Check, Exercise
+from autograder.exercises.evaluation.wrong_metrics import MUTANTS, Scores
+from llmlib.classification import confusion_matrix, precision_recall_f1
+
+MOST_PROBES, MOST_LABELS, MOST_CLASSES = 8, 20, 5
+AVERAGES = ("micro", "macro")
+EXPOSED = 1e-6  # a smaller difference may be rounding
+_Probe = tuple[list[int], list[int], str]
+
+
+class Unusable(ValueError):
+    """The learner's list, or a probe in it, cannot be used; the message says why."""
+
+
+def right(targets: list[int], predictions: list[int], average: str) -> Scores:
+    """Precision, recall and F1 of the course. There are as many classes as the largest label says."""
+    n_classes = 1 + max(targets + predictions)
+    confusion = confusion_matrix(torch.tensor(targets), torch.tensor(predictions), n_classes)
+    precision, recall, f1 = precision_recall_f1(confusion, average)
+    return float(precision), float(recall), float(f1)
+
+
+def _exposes(probe: _Probe, mutant: Callable[..., Scores]) -> bool:
+    targets, predictions, average = probe
+    try:
+        wrong = mutant(list(targets), list(predictions), average)
+    except ZeroDivisionError:
+        return True
+    pairs = zip(wrong, right(*probe), strict=True)
+    return any(math.isnan(a) or abs(a - b) > EXPOSED for a, b in pairs)
+
+
+def _read(probes: Any) -> list[_Probe]:
+    """The learner's list as probes.
+
+    Raises:
+        Unusable: with a sentence for the learner.
+    """
+    if not isinstance(probes, list | tuple):
+        raise Unusable(f"`probes` should be a list of dicts, but it is of type {type(probes).__name__}")
+    if not probes:
+        raise Unusable("the list is empty: write at least one probe")
+    if len(probes) > MOST_PROBES:
+        raise Unusable(f"at most {MOST_PROBES} probes, please: there are {len(probes)}")
+    return [_read_one(f"`probes[{place}]`", probe) for place, probe in enumerate(probes)]
+
+
+def _read_one(name: str, probe: Any) -> _Probe:
+    keys = ("targets", "predictions", "average")
+    if not isinstance(probe, dict):
+        raise Unusable(f"{name} should be a dict with {', '.join(keys)}: it is of type {type(probe).__name__}")
+    if missing := [key for key in keys if key not in probe]:
+        raise Unusable(f"{name} has no {missing[0]!r}")
+    if unknown := [key for key in probe if key not in keys]:
+        raise Unusable(f"{name} has an unknown key {str(unknown[0])[:40]!r}: use {', '.join(keys)}")
+    targets, predictions = (_read_labels(f"the {key} of {name}", probe[key]) for key in keys[:2])
+    if len(targets) != len(predictions):
+        raise Unusable(
+            f"the targets and the predictions of {name} should be equally many: there are {len(targets)} and "
+            f"{len(predictions)}"
+        )
+    average = probe["average"]
+    if not isinstance(average, str) or average not in AVERAGES:
+        raise Unusable(f'the average of {name} should be "micro" or "macro"')
+    return targets, predictions, average
+
+
+def _read_labels(name: str, labels: Any) -> list[int]:
+    if isinstance(labels, torch.Tensor) and labels.dim() == 1 and labels.numel() <= MOST_LABELS:
+        labels = labels.tolist()
+    if not isinstance(labels, list | tuple) or not 1 <= len(labels) <= MOST_LABELS:
+        raise Unusable(f"{name} should be a list of 1 to {MOST_LABELS} labels")
+    for label in labels:
+        if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < MOST_CLASSES:
+            raise Unusable(f"{name} should be whole numbers from 0 to {MOST_CLASSES - 1}")
+    return [int(label) for label in labels]
+
+
+def _judge(judgement: Callable[[list[_Probe]], str | None]) -> Callable[[Any, torch.Generator], str | None]:
+    def judge(probes: Any, generator: torch.Generator) -> str | None:
+        try:
+            usable = _read(probes)
+        except Unusable as problem:
+            return str(problem)
+        except Exception as problem:  # an object that only pretends to be a list or a dict
+            return f"the probes cannot be read ({type(problem).__name__}): use plain lists and dicts"
+        return judgement(usable)
+
+    return judge
+
+
+def _useful(probes: list[_Probe]) -> str | None:
+    mutants = [mutant for group in MUTANTS.values() for mutant in group]
+    if not any(_exposes(probe, mutant.answer) for probe in probes for mutant in mutants):
+        return "no wrong metric is exposed yet: on these probes they all give the right numbers"
+    return None
+
+
+def _exposes_all(group: str) -> Callable[[Any, torch.Generator], str | None]:
+    mutants = MUTANTS[group]
+
+    def judgement(probes: list[_Probe]) -> str | None:
+        alive = [m for m in mutants if not any(_exposes(probe, m.answer) for probe in probes)]
+        if not alive:
+            return None
+        titles = "; ".join(f"“{m.title}”" for m in alive)
+        return f"{len(mutants) - len(alive)} of {len(mutants)} exposed; not yet: {titles}"
+
+    return _judge(judgement)
+
+
+# --- Right answers
+
+
+def _both(targets: Any, predictions: Any) -> list[dict[str, Any]]:
+    return [
+        {"targets": targets, "predictions": predictions, "average": "micro"},
+        {"targets": targets, "predictions": predictions, "average": "macro"},
+    ]
+
+
+def _few() -> list[dict[str, Any]]:
+    return [
+        *_both([0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 0, 1, 2]),
+        # Class 1 is nowhere, class 2 is never said, class 3 is said and nowhere.
+        *_both([0, 0, 0, 2], [0, 0, 3, 0]),
+        {"targets": [0, 1], "predictions": [1, 0], "average": "micro"},
+    ]
+
+
+def _one_for_each_idea() -> list[dict[str, Any]]:
+    return [
+        {"targets": [0, 0, 0, 0, 0, 1], "predictions": [0, 0, 0, 1, 1, 1], "average": "macro"},
+        {"targets": [0, 0, 0, 0, 0, 1], "predictions": [0, 0, 0, 1, 1, 1], "average": "micro"},
+        {"targets": [0, 1, 2, 2], "predictions": [0, 0, 2, 0], "average": "macro"},
+        {"targets": [0, 0, 1, 1], "predictions": [0, 2, 1, 2], "average": "macro"},
+        {"targets": [0, 0, 2, 2], "predictions": [0, 2, 2, 2], "average": "macro"},
+        {"targets": [0, 0], "predictions": [1, 1], "average": "micro"},
+    ]
+
+
+def _tensors() -> list[dict[str, Any]]:
+    targets = torch.tensor([4, 4, 4, 0, 0, 1, 3, 4, 0, 1])
+    predictions = torch.tensor([4, 0, 4, 0, 1, 1, 4, 4, 0, 3])
+    return [
+        *_both(targets, predictions),
+        *_both(torch.tensor([1, 1, 3]), torch.tensor([1, 0, 1])),
+        *_both(torch.tensor([0]), torch.tensor([1])),
+    ]
+
+
+EXERCISE = Exercise(
+    name="evaluation.expose_mutants",
+    number="9.9",
+    title="Kill the mutants: expose wrong metrics",
+    kind="mutants",
+    answer_name="probes",
+    minutes=15,
+    difficulty=2,
+    checks=(
+        Check("is a list of probes that exposes something", 1, judge=_judge(_useful)),
+        Check("exposes wrong counts and wrong means", 2, judge=_exposes_all("counts")),
+        Check("exposes wrong averages over the classes", 2, judge=_exposes_all("averages")),
+        Check("exposes what goes wrong with classes that are never said or never there", 1,
+              judge=_exposes_all("empty")),
+    ),
+    hints=(
+        "Where precision and recall are equal, nobody can see them confused. Let one class be said more often "
+        "than it is there.",
+        "Where all classes are equally frequent, averages agree. Let one class be frequent and well "
+        "recognised, another rare and badly recognised, and ask for both kinds of average.",
+        "A division by zero needs a zero. Which class must be missing, and in which of the two lists? And "
+        "what if nothing at all is right?",
+    ),
+    alternatives=(
+        Alternative("a few lists", _few),
+        Alternative("one probe for each idea", _one_for_each_idea),
+        Alternative("tensors", _tensors),
+    ),
+)  # fmt: skip
