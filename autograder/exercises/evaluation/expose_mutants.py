@@ -155,7 +155,7 @@ def _one_for_each_idea() -> list[dict[str, Any]]:
 
 def _tensors() -> list[dict[str, Any]]:
     targets = torch.tensor([4, 4, 4, 0, 0, 1, 3, 4, 0, 1])
-    predictions = torch.tensor([4, 0, 4, 0, 1, 1, 4, 4, 0, 3])
+    predictions = torch.tensor([4, 0, 4, 0, 0, 0, 4, 4, 0, 1])
     return [
         *_both(targets, predictions),
         *_both(torch.tensor([1, 1, 3]), torch.tensor([1, 0, 1])),
