@@ -1,4 +1,4 @@
-"""What is particular to two exercises of chapter 9 without a function behind them: the prediction, the probes."""
+"""What is particular to the exercises of chapter 9 whose answer is a value: the prediction, the probes."""
 
 from __future__ import annotations
 

@@ -62,7 +62,9 @@ def _read(probes: Any) -> list[_Probe]:
 def _read_one(name: str, probe: Any) -> _Probe:
     keys = ("targets", "predictions", "average")
     if not isinstance(probe, dict):
-        raise Unusable(f"{name} should be a dict with {', '.join(keys)}: it is of type {type(probe).__name__}")
+        raise Unusable(
+            f"{name} should be a dict with {', '.join(keys)}: it is of type {type(probe).__name__}"
+        )
     if missing := [key for key in keys if key not in probe]:
         raise Unusable(f"{name} has no {missing[0]!r}")
     if unknown := [key for key in probe if key not in keys]:
@@ -179,8 +181,8 @@ EXERCISE = Exercise(
               judge=_exposes_all("empty")),
     ),
     hints=(
-        "Where precision and recall are equal, nobody can see them confused. Let one class be said more often "
-        "than it is there.",
+        "Where precision and recall are equal, nobody can see them confused. Let one class be said more "
+        "often than it is there.",
         "Where all classes are equally frequent, averages agree. Let one class be frequent and well "
         "recognised, another rare and badly recognised, and ask for both kinds of average.",
         "A division by zero needs a zero. Which class must be missing, and in which of the two lists? And "

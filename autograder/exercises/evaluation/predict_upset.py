@@ -65,8 +65,8 @@ EXERCISE = Exercise(
     difficulty=2,
     checks=(Check("comes within 0.06 of the experiment", 2, judge=_judge),),
     hints=(
-        "A model that is right with probability 0.8 does not have 80 right answers in every test of 100. Toss "
-        "100 coins in your mind: how often are exactly 50 of them heads?",
+        "A model that is right with probability 0.8 does not have 80 right answers in every test of 100. "
+        "Toss 100 coins in your mind: how often are exactly 50 of them heads?",
         "The number of right answers among 100 varies with a standard deviation of √(100 · 0.8 · 0.2). How "
         "many of these is the lead of 2 answers?",
         "Each of the two scores varies by about 4 answers, so their difference varies by more than either "

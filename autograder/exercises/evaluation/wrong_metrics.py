@@ -182,7 +182,10 @@ MUTANTS: dict[str, tuple[Misconception, ...]] = {
             "accuracy", "accuracy is returned for everything", "It is right for micro only.", _accuracy
         ),
         Misconception(
-            "always-macro", "micro is averaged like macro", "Micro adds the counts up first.", _always("macro")
+            "always-macro",
+            "micro is averaged like macro",
+            "Micro adds the counts up first.",
+            _always("macro"),
         ),
         Misconception(
             "weighted",
@@ -220,7 +223,10 @@ MUTANTS: dict[str, tuple[Misconception, ...]] = {
             _only(lambda counts: counts[0] + counts[2] > 0),
         ),
         Misconception(
-            "one-if-empty", "nothing out of nothing counts as 1", "By convention it counts as 0.", _one_if_empty
+            "one-if-empty",
+            "nothing out of nothing counts as 1",
+            "By convention it counts as 0.",
+            _one_if_empty,
         ),
         Misconception(
             "nan-if-empty",

@@ -1,0 +1,243 @@
+"""The metrics against other people's: scikit-learn, sacrebleu, scipy, and definitions written out."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import pytest
+import sacrebleu
+import torch
+from sklearn import metrics
+from torch.nn import functional as F
+
+from llmlib.bleu import bleu, brevity_penalty, clipped_counts
+from llmlib.bootstrap import bootstrap_interval, paired_bootstrap, resample
+from llmlib.calibration import expected_calibration_error, reliability
+from llmlib.chrf import chrf
+from llmlib.classification import accuracy, confusion_matrix, precision_recall_f1
+from llmlib.diversity import distinct_n, repetition
+from llmlib.leakage import ngram_overlap
+from llmlib.perplexity import bits_per_byte, perplexity
+from llmlib.rouge import longest_common_subsequence, rouge_l
+
+torch.set_num_threads(1)
+SEEDS = range(6)
+
+
+def texts(seed, count=4, longest=14, words=("the", "a", "red", "ball", "owl", "saw", "lost", "in")):
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, longest, (count,), generator=generator).tolist()
+    return [[words[i] for i in torch.randint(len(words), (n,), generator=generator)] for n in lengths]
+
+
+# --- Perplexity and bits per byte
+
+
+def test_perplexity_is_the_inverse_geometric_mean():
+    probabilities = torch.tensor([1 / 2, 1 / 4, 1 / 8], dtype=torch.float64)
+    assert perplexity(-probabilities.log()) == pytest.approx(4)
+    assert perplexity(torch.full((7,), math.log(48.0))) == pytest.approx(48)
+    logits, targets = torch.randn(9, 5), torch.arange(9) % 5
+    nats = F.cross_entropy(logits, targets, reduction="none")
+    assert perplexity(nats) == pytest.approx(float(F.cross_entropy(logits, targets).exp()), rel=1e-5)
+
+
+def test_bits_per_byte_do_not_depend_on_the_cut():
+    text = "Über 猫"
+    nats = torch.tensor([0.5, 1.0, 2.0, 0.1])
+    together = torch.tensor([1.5, 2.1])
+    assert bits_per_byte(nats, text) == pytest.approx(bits_per_byte(together, text))
+    assert bits_per_byte(nats, text) == pytest.approx(3.6 / math.log(2) / 9)
+    assert bits_per_byte(torch.full((3,), math.log(256)), "abc") == pytest.approx(8)
+
+
+# --- Classification
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_classification_is_scikit_learn_s(seed):
+    generator = torch.Generator().manual_seed(seed)
+    # The last class is nowhere: an empty class counts, with 0.
+    targets, predictions = torch.randint(4, (2, 12), generator=generator)
+    confusion = confusion_matrix(targets, predictions, 5)
+    labels = list(range(5))
+    assert confusion.tolist() == metrics.confusion_matrix(targets, predictions, labels=labels).tolist()
+    assert accuracy(confusion) == pytest.approx(metrics.accuracy_score(targets, predictions))
+    for average in ("micro", "macro"):
+        wanted = metrics.precision_recall_fscore_support(
+            targets, predictions, labels=labels, average=average, zero_division=0
+        )
+        assert precision_recall_f1(confusion, average) == pytest.approx(wanted[:3])
+    assert precision_recall_f1(confusion, "micro")[2] == pytest.approx(accuracy(confusion))
+
+
+# --- Calibration
+
+
+def by_hand(confidences, correct, n_bins):
+    error = 0.0
+    for place in range(n_bins):
+        low, high = place / n_bins, (place + 1) / n_bins
+        inside = [(c, r) for c, r in zip(confidences, correct, strict=True) if low < c <= high]
+        if inside:
+            sure, right = (sum(x) / len(inside) for x in zip(*inside, strict=True))
+            error += len(inside) / len(confidences) * abs(sure - right)
+    return error
+
+
+@pytest.mark.parametrize("n_bins", [1, 3, 10])
+def test_the_calibration_error_is_its_definition(n_bins):
+    generator = torch.Generator().manual_seed(n_bins)
+    confidences = torch.rand(40, generator=generator, dtype=torch.float64)
+    correct = torch.rand(40, generator=generator) < 0.6
+    wanted = by_hand(confidences.tolist(), correct.tolist(), n_bins)
+    assert expected_calibration_error(confidences, correct, n_bins) == pytest.approx(wanted)
+    confidence, share, count = reliability(confidences, correct, n_bins)
+    assert float(((confidence - share).abs() * count).nansum() / 40) == pytest.approx(wanted)
+
+
+def test_edges_belong_to_the_lower_bin_and_nothing_is_lost():
+    confidences = torch.tensor([0.0, 0.5, 1.0])
+    _, _, count = reliability(confidences, torch.tensor([True, True, False]), 2)
+    assert count.tolist() == [2, 1]
+    assert expected_calibration_error(torch.ones(4), torch.ones(4, dtype=torch.bool), 10) == 0
+    assert reliability(confidences[2:], torch.tensor([True]), 4)[0][:3].isnan().all()
+
+
+# --- Texts and references
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bleu_and_chrf_are_sacrebleu_s(seed):
+    candidates, references = texts(seed), texts(seed + 100)
+    for i in range(2):  # something in common
+        candidates[i] = references[i][: 3 + i] + candidates[i][:2] + references[i][3 + i :]
+    joined = [[" ".join(words) for words in side] for side in (candidates, references)]
+    wanted = sacrebleu.corpus_bleu(joined[0], [joined[1]], tokenize="none", smooth_method="none")
+    assert 100 * bleu(candidates, references) == pytest.approx(wanted.score)
+    counts = [clipped_counts(c, r, 2) for c, r in zip(candidates, references, strict=True)]
+    assert tuple(map(sum, zip(*counts, strict=True))) == (wanted.counts[1], wanted.totals[1])
+    assert 100 * chrf(*joined) == pytest.approx(sacrebleu.corpus_chrf(joined[0], [joined[1]]).score)
+    for n, beta in ((2, 1), (4, 3)):
+        wanted = sacrebleu.corpus_chrf(joined[0], [joined[1]], char_order=n, beta=beta).score
+        assert 100 * chrf(*joined, max_n=n, beta=beta) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("pair", [("", "a b"), ("a", "bc"), ("ab", "a"), ("a b c", "abc"), ("é猫", "猫é")])
+def test_chrf_of_short_texts_is_sacrebleu_s(pair):
+    assert 100 * chrf([pair[0]], [pair[1]]) == pytest.approx(
+        sacrebleu.corpus_chrf([pair[0]], [[pair[1]]]).score
+    )
+
+
+def test_bleu_of_the_chapter():
+    sides = (
+        ("Mia lost the red ball in the garden", "the owl found it"),
+        ("Mia lost her red ball in the garden", "the owl found it on the roof"),
+    )
+    candidates, references = ([text.split() for text in side] for side in sides)
+    assert bleu(candidates[:1], references[:1]) == pytest.approx(0.125**0.25)
+    assert bleu(candidates, references) == pytest.approx(0.5388454766)
+    assert brevity_penalty(4, 7) == pytest.approx(math.exp(-0.75))
+    assert (brevity_penalty(0, 3), brevity_penalty(8, 3)) == (0, 1)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_longest_common_subsequence_is_found_by_trying_all(seed):
+    first, second = texts(seed, count=2, longest=10, words=["a", "b", "c"])
+
+    def is_in(words, text):
+        rest = iter(text)
+        return all(word in rest for word in words)
+
+    longest = max(
+        n for n in range(len(first) + 1) if any(is_in(words, second) for words in combinations(first, n))
+    )
+    assert longest_common_subsequence(first, second) == longest
+    precision, recall = longest / len(first), longest / len(second)
+    wanted = 2 * precision * recall / (precision + recall) if longest else 0
+    assert rouge_l(first, second) == pytest.approx(wanted)
+
+
+# --- Texts alone
+
+
+def test_diversity_of_the_chapter():
+    text = ["the", "cat", "and", "the", "cat", "and", "the", "cat"]
+    assert distinct_n([text], 2) == pytest.approx(3 / 7)
+    assert repetition(text, 2) == pytest.approx(4 / 7)
+    assert distinct_n([text, text], 2) == pytest.approx(3 / 14)
+    assert distinct_n([text[:1]], 2) == repetition(text[:1], 2) == 0
+
+
+def test_overlap_counts_places_of_the_test():
+    training = ["an", "owl", "came", "by", ".", "the", "owl", "slept"]
+    assert ngram_overlap(["the", "owl", "came", "by", "the", "owl"], training, 2) == pytest.approx(4 / 5)
+    assert ngram_overlap(["the", "owl", "came", "by", "the", "owl"], training, 3) == pytest.approx(1 / 4)
+    assert ngram_overlap(training, training, 8) == 1
+    assert ngram_overlap(["owl"], training, 2) == 0
+
+
+# --- Chance
+
+
+def test_the_interval_agrees_with_the_formula():
+    generator = torch.Generator().manual_seed(0)
+    scores = (torch.rand(400, generator=generator) < 0.8).double()
+    low, high = bootstrap_interval(scores, resample(400, 4000, generator))
+    wide = 1.96 * math.sqrt(scores.mean() * (1 - scores.mean()) / 400)
+    assert high - scores.mean() == pytest.approx(wide, rel=0.1)
+    assert scores.mean() - low == pytest.approx(wide, rel=0.1)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    generator = torch.Generator().manual_seed(1)
+    held = 0
+    for _ in range(300):
+        low, high = bootstrap_interval(torch.randn(60, generator=generator), resample(60, 400, generator))
+        held += low <= 0 <= high
+    assert 0.90 < held / 300 < 0.98
+
+
+def test_pairs_tell_what_intervals_do_not():
+    generator = torch.Generator().manual_seed(2)
+    hard = torch.randn(40, generator=generator)
+    first = hard + 0.1 + 0.05 * torch.randn(40, generator=generator)
+    draws = resample(40, 1000, generator)
+    assert bootstrap_interval(first, draws)[0] < bootstrap_interval(hard, draws)[1]  # they overlap
+    assert paired_bootstrap(first, hard, draws) > 0.99
+    assert paired_bootstrap(hard, hard, draws) == 0  # a tie is no win
+
+
+# --- Errors
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: perplexity(torch.zeros(0)), "at least: got none"),
+        (lambda: bits_per_byte(torch.zeros(1), ""), "empty text"),
+        (lambda: confusion_matrix(torch.tensor([0, 1]), torch.tensor([0]), 2), r"got \(2,\) and \(1,\)"),
+        (
+            lambda: confusion_matrix(torch.tensor([0, 2]), torch.tensor([0, 1]), 2),
+            "between 0 and 1: got numbers",
+        ),
+        (lambda: accuracy(torch.zeros(2, 2, dtype=torch.long)), "nothing was counted"),
+        (lambda: precision_recall_f1(torch.ones(2, 3), "micro"), "square"),
+        (lambda: precision_recall_f1(torch.ones(2, 2), "mean"), "'micro' or 'macro': got 'mean'"),
+        (lambda: reliability(torch.ones(2), torch.ones(3) > 0, 5), "one truth for each"),
+        (lambda: expected_calibration_error(torch.ones(0), torch.ones(0) > 0, 5), "needs answers"),
+        (lambda: clipped_counts(["a"], ["a"], 0), "at least one word: got n 0"),
+        (lambda: bleu([], []), "got 0 candidates"),
+        (lambda: chrf(["a"], []), "got 1 candidates and 0 references"),
+        (lambda: repetition(["a"], 0), "got n 0"),
+        (lambda: ngram_overlap(["a"], ["a"], 0), "got n 0"),
+        (lambda: resample(0, 5, torch.Generator()), "got 0 items and 5 draws"),
+        (lambda: bootstrap_interval(torch.ones(2), torch.zeros(1, 2).long(), 95), "between 0 and 1: got 95"),
+        (lambda: paired_bootstrap(torch.ones(2), torch.ones(3), torch.zeros(1, 2).long()), "same items"),
+    ],
+)
+def test_errors_say_what_was_expected_and_what_came(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
