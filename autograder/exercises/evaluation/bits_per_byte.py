@@ -1,0 +1,136 @@
+"""Exercise 9.2: the surprise at a text, whatever its tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.evaluation.drawn import whole, words
+from llmlib import perplexity as library
+
+FOREIGN = ("é", "ß", "猫", "я", "🦉", "œ", "ñ", "雨")
+
+
+def _nats(g: torch.Generator, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return 0.2 + 3 * torch.rand(whole(g, 3, 6), generator=g, dtype=dtype)
+
+
+def _ascii(g: torch.Generator) -> Iterator[Case]:
+    for dtype in (torch.float32, torch.float64, torch.float32):
+        yield Case({"nats": _nats(g, dtype), "text": " ".join(words(g, 3))})
+
+
+def _foreign(g: torch.Generator) -> Iterator[Case]:
+    for _ in range(3):
+        letters = [FOREIGN[int(i)] for i in torch.randint(len(FOREIGN), (2,), generator=g)]
+        yield Case({"nats": _nats(g), "text": letters[0].join(words(g, 2)) + letters[1]})
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "per-character",
+        "the surprise is divided by the number of characters",
+        "One character may be several bytes. How long is the text in UTF-8?",
+        lambda nats, text: nats.sum().item() / math.log(2) / len(text),
+    ),
+    Misconception(
+        "per-token",
+        "the surprise is divided by the number of tokens",
+        "Then the number depends on the tokenizer again. What do all tokenizers share?",
+        lambda nats, text: nats.mean().item() / math.log(2),
+    ),
+    Misconception(
+        "in-nats",
+        "the result is in nats, not in bits",
+        "How many nats is one bit?",
+        lambda nats, text: nats.sum().item() / len(text.encode()),
+    ),
+    Misconception(
+        "multiplied",
+        "nats are multiplied by ln 2 where they should be divided",
+        "A bit is less than a nat, so there must be more of them.",
+        lambda nats, text: nats.sum().item() * math.log(2) / len(text.encode()),
+    ),
+    Misconception(
+        "logarithm-to-ten",
+        "the logarithm of 2 is taken to base 10",
+        "Nats belong to the natural logarithm.",
+        lambda nats, text: nats.sum().item() / math.log10(2) / len(text.encode()),
+    ),
+    Misconception(
+        "perplexity",
+        "this is the perplexity",
+        "Bits per byte are a sum divided by bytes, without an exponential.",
+        lambda nats, text: math.exp(nats.mean().item()),
+    ),
+    Misconception(
+        "averaged-twice",
+        "the average surprise is divided by the bytes, not the sum",
+        "The text as a whole has a surprise: that of all its tokens together.",
+        lambda nats, text: nats.mean().item() / math.log(2) / len(text.encode()),
+    ),
+    Misconception(
+        "two-bytes-each",
+        "the bytes are counted in UTF-16",
+        "The question names the encoding: UTF-8.",
+        lambda nats, text: nats.sum().item() / math.log(2) / len(text.encode("utf-16-le")),
+    ),
+    Misconception(
+        "upside-down",
+        "bytes are divided by bits",
+        "Bits *per* byte: the bytes stand below the line.",
+        lambda nats, text: len(text.encode()) * math.log(2) / nats.sum().item(),
+    ),
+)
+
+
+def _by_a_loop(nats, text):
+    bits = 0.0
+    for surprise in nats.tolist():
+        bits += surprise / math.log(2)
+    return bits / len(bytes(text, "utf-8"))
+
+
+def _by_probabilities(nats, text):
+    return float(-torch.log2(torch.exp(-nats.double())).sum()) / len(text.encode())
+
+
+def _by_code_points(nats, text):
+    size = sum(1 + (ord(c) > 0x7F) + (ord(c) > 0x7FF) + (ord(c) > 0xFFFF) for c in text)
+    return nats.double().sum().item() * math.log2(math.e) / size
+
+
+def _by_the_average(nats, text):
+    return (
+        nats.double().mean() * len(nats) / len(text.encode("utf8")) / torch.tensor(2.0).double().log()
+    ).item()
+
+
+EXERCISE = Exercise(
+    name="perplexity.bits_per_byte",
+    number="9.2",
+    title="Bits per byte",
+    minutes=6,
+    difficulty=1,
+    reference=library.bits_per_byte,
+    checks=(
+        Check("gives the bits for each byte of an English text", 2, _ascii),
+        Check("counts the bytes of a text in any language", 2, _foreign),
+    ),
+    hints=(
+        "Two things are to be found: how many bits the whole text costs, and how many bytes it has.",
+        "All tokens together cost the sum of their nats, and a bit is ln 2 = 0.693 nats: 0.693 nats should "
+        "become 1 bit.",
+        "A Python text knows its bytes: look at its method `encode`.",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=(
+        Alternative("token by token", _by_a_loop),
+        Alternative("from the probabilities", _by_probabilities),
+        Alternative("bytes from the code points", _by_code_points),
+        Alternative("the average, times the number of tokens", _by_the_average),
+    ),
+)

@@ -1,0 +1,271 @@
+"""Exercise 9.5: which n-grams of a candidate are found in the reference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import torch
+
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.evaluation.drawn import different, whole, words
+from llmlib import bleu
+
+
+def _single_words(g: torch.Generator) -> Iterator[Case]:
+    for _ in range(3):
+        reference = different(g, 6)
+        candidate = [*reference[3:5], "moon", *reference[:2], "sun"][: whole(g, 4, 6)]
+        yield Case({"candidate": candidate, "reference": reference, "n": 1})
+
+
+def _ngrams(g: torch.Generator) -> Iterator[Case]:
+    for n in (2, 3, 2):
+        reference = different(g, 7)
+        candidate = [*reference[4:], "moon", *reference[:4]]
+        yield Case({"candidate": candidate, "reference": reference, "n": n})
+    # The same two words in the other order are another 2-gram; so are the same letters, cut elsewhere.
+    a, b, c = different(g, 3)
+    yield Case({"candidate": [a, b, c], "reference": [b, a, c, b], "n": 2})
+    yield Case({"candidate": [a, b, a + "s", b], "reference": [b, a, "s" + b, a, b], "n": 2})
+    yield Case({"candidate": [a, "s" + b, a, b], "reference": [a + "s", b, a, b], "n": 2})
+
+
+def _clipped(g: torch.Generator) -> Iterator[Case]:
+    a, b, c, d = different(g, 4)
+    yield Case({"candidate": [a] * whole(g, 3, 5), "reference": [a, b, a, c], "n": 1})
+    yield Case({"candidate": [a, b, a, b, a, b, c], "reference": [d, a, b, c, a, b], "n": 2})
+    yield Case({"candidate": [a, a, b], "reference": [a, a, a, b, b], "n": 1})
+    for n in (1, 2):
+        yield Case({"candidate": words(g, 7, kinds=2), "reference": words(g, 6, kinds=2), "n": n})
+
+
+def _short(g: torch.Generator) -> Iterator[Case]:
+    text = different(g, 4)
+    yield Case({"candidate": text[:2], "reference": text, "n": 3})
+    yield Case({"candidate": text, "reference": text[1:3], "n": 3})
+    yield Case({"candidate": [], "reference": text, "n": 1})
+    yield Case({"candidate": text[:3], "reference": text, "n": 3})
+
+
+# --- Mistakes
+
+
+def _grams(text, n, last=1):
+    return [tuple(text[i : i + n]) for i in range(len(text) - n + last)]
+
+
+def _not_clipped(candidate, reference, n):
+    has, offered = _grams(candidate, n), set(_grams(reference, n))
+    return sum(gram in offered for gram in has), len(has)
+
+
+def _once(candidate, reference, n):
+    has, offered = _grams(candidate, n), set(_grams(reference, n))
+    return len(set(has) & offered), len(has)
+
+
+def _kinds_only(candidate, reference, n):
+    has, offered = set(_grams(candidate, n)), set(_grams(reference, n))
+    return len(has & offered), len(has)
+
+
+def _recall(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    return (has & offered).total(), offered.total()
+
+
+def _length(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    return (has & offered).total(), len(candidate)
+
+
+def _last_lost(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n, last=0)), Counter(_grams(reference, n, last=0))
+    return (has & offered).total(), has.total()
+
+
+def _same_place(candidate, reference, n):
+    has, offered = _grams(candidate, n), _grams(reference, n)
+    return sum(a == b for a, b in zip(has, offered, strict=False)), len(has)
+
+
+def _any_order(candidate, reference, n):
+    has, offered = (Counter(tuple(sorted(g)) for g in _grams(text, n)) for text in (candidate, reference))
+    return (has & offered).total(), has.total()
+
+
+def _glued(candidate, reference, n):
+    has, offered = (Counter("".join(g) for g in _grams(text, n)) for text in (candidate, reference))
+    return (has & offered).total(), has.total()
+
+
+def _always_words(candidate, reference, n):
+    has, offered = Counter(candidate), Counter(reference)
+    return (has & offered).total(), has.total()
+
+
+def _in_steps(candidate, reference, n):
+    has, offered = (
+        Counter(tuple(text[i : i + n]) for i in range(0, len(text) - n + 1, n))
+        for text in (candidate, reference)
+    )
+    return (has & offered).total(), has.total()
+
+
+def _no_short(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    if not has or not offered:
+        return (0, 1)
+    return (has & offered).total(), has.total()
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "not-clipped",
+        "an n-gram is found as often as the candidate says it",
+        "Then saying one good word again and again is perfect. How often has the reference got it?",
+        _not_clipped,
+    ),
+    Misconception(
+        "found-once",
+        "every n-gram is found at most once",
+        "If both have it twice, it is found twice.",
+        _once,
+    ),
+    Misconception(
+        "kinds-only",
+        "different n-grams are counted, not their occurrences",
+        "Both numbers count occurrences: an n-gram that the candidate says twice counts twice below the "
+        "line.",
+        _kinds_only,
+    ),
+    Misconception(
+        "of-the-reference",
+        "the second number counts the reference's n-grams",
+        "Precision asks about the candidate.",
+        _recall,
+    ),
+    Misconception(
+        "words-below",
+        "the second number is the number of words",
+        "A text of 8 words has 7 pairs of neighbours. How many runs of n?",
+        _length,
+    ),
+    Misconception(
+        "last-lost",
+        "the last n-gram is missing",
+        "Count the places where a run of n words can begin in a text of 4 words.",
+        _last_lost,
+    ),
+    Misconception(
+        "same-place",
+        "an n-gram counts only where the reference has it at the same place",
+        "One word more at the beginning would then spoil everything. The place does not matter.",
+        _same_place,
+    ),
+    Misconception(
+        "any-order",
+        "the order of the words in an n-gram is lost",
+        "A dog bites a man is not a man bites a dog.",
+        _any_order,
+    ),
+    Misconception(
+        "glued",
+        "the words of an n-gram are glued together, so that different ones look alike",
+        "Keep the words apart, for instance as a tuple.",
+        _glued,
+    ),
+    Misconception(
+        "always-words",
+        "single words are counted, whatever n is",
+        "An n-gram is a run of n words.",
+        _always_words,
+    ),
+    Misconception(
+        "in-steps",
+        "the n-grams do not overlap",
+        "The second n-gram begins one word after the first, not n words.",
+        _in_steps,
+    ),
+    Misconception(
+        "one-below",
+        "a text without n-grams is said to have one",
+        "How many runs of three words has a text of two words?",
+        _no_short,
+    ),
+)
+
+
+# --- Right answers in another form
+
+
+def _crossed_out(candidate, reference, n):
+    left = [list(reference[i : i + n]) for i in range(len(reference) - n + 1)]
+    found = there = 0
+    for i in range(len(candidate) - n + 1):
+        there += 1
+        if candidate[i : i + n] in left:
+            left.remove(candidate[i : i + n])
+            found += 1
+    return found, there
+
+
+def _intersection(candidate, reference, n):
+    has = Counter(zip(*(candidate[k:] for k in range(n)), strict=False))
+    offered = Counter(zip(*(reference[k:] for k in range(n)), strict=False))
+    return (has & offered).total(), has.total()
+
+
+def _list_counts(candidate, reference, n):
+    has = [" ".join(candidate[i : i + n]) for i in range(len(candidate) - n + 1)]
+    offered = [" ".join(reference[i : i + n]) for i in range(len(reference) - n + 1)]
+    return sum(min(has.count(gram), offered.count(gram)) for gram in set(has)), len(has)
+
+
+def _dictionaries(candidate, reference, n):
+    rest = {}
+    for i in range(max(0, len(reference) - n + 1)):
+        gram = tuple(reference[i : i + n])
+        rest[gram] = rest.get(gram, 0) + 1
+    found = 0
+    places = max(0, len(candidate) - n + 1)
+    for i in range(places):
+        gram = tuple(candidate[i : i + n])
+        if rest.get(gram, 0) > 0:
+            rest[gram] -= 1
+            found += 1
+    return [found, places]
+
+
+WORDS = "finds single words"
+
+EXERCISE = Exercise(
+    name="bleu.clipped_counts",
+    number="9.5",
+    title="BLEU's clipped counts",
+    minutes=12,
+    difficulty=2,
+    reference=bleu.clipped_counts,
+    checks=(
+        Check(WORDS, 1, _single_words),
+        Check("finds runs of n words, in their order", 1, _ngrams),
+        Check("finds an n-gram at most as often as the reference has it", 2, _clipped),
+        Check("has no n-grams where the text is too short", 1, _short),
+    ),
+    hints=(
+        "At which places of a text can a run of n words begin? With 5 words and n = 2 there are four such "
+        "places, 0 to 3.",
+        "Count the n-grams of both texts in a dictionary (or a `collections.Counter`) each. A run of words "
+        "becomes a key of a dictionary as a tuple.",
+        "For each n-gram of the candidate you now have two numbers, how often it is there and how often it "
+        "is offered. Which of the two counts?",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=(
+        Alternative("crossed out one by one", _crossed_out),
+        Alternative("the intersection of two counters", _intersection),
+        Alternative("counts of lists", _list_counts),
+        Alternative("a dictionary of what is left", _dictionaries),
+    ),
+)

@@ -1,0 +1,255 @@
+"""Exercise 9.6: the longest list of words that two texts have in the same order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from itertools import combinations
+
+import torch
+
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.evaluation.drawn import different, whole, words
+from llmlib import rouge
+
+
+def _gaps(g: torch.Generator) -> Iterator[Case]:
+    for _ in range(3):
+        text = different(g, 5)
+        first = [text[0], "moon", text[1], text[2], "sun", text[3]][: whole(g, 4, 6)]
+        yield Case({"first": first, "second": ["sky", *text[:2], "rain", *text[2:]]})
+
+
+def _order(g: torch.Generator) -> Iterator[Case]:
+    a, b, c, d, e = different(g, 5)
+    yield Case({"first": [a, b, c, d], "second": [d, c, b, a]})
+    yield Case({"first": [a, b, c, d, e], "second": [e, a, c, b, d]})
+    # Who takes the first match at once loses the longer thread.
+    yield Case({"first": [a, b, c, d], "second": [d, a, b, c]})
+    yield Case({"first": [d, a, b, c], "second": [a, b, c, d]})
+
+
+def _repeated(g: torch.Generator) -> Iterator[Case]:
+    a, b, c, d = different(g, 4)
+    yield Case({"first": [a], "second": [a, a, a]})
+    yield Case({"first": [a, a, a, b], "second": [a, b]})
+    yield Case({"first": [a, b, a, c, a], "second": [c, a, a, d, a]})
+    for _ in range(3):
+        yield Case({"first": words(g, 7, kinds=3), "second": words(g, 6, kinds=3)})
+
+
+def _nothing(g: torch.Generator) -> Iterator[Case]:
+    text = different(g, 4)
+    yield Case({"first": [], "second": text})
+    yield Case({"first": text, "second": []})
+    yield Case({"first": text[:2], "second": text[2:]})
+    yield Case({"first": [], "second": []})
+
+
+# --- Mistakes
+
+
+def _table(step):
+    def answer(first, second):
+        t = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
+        for i, a in enumerate(first, start=1):
+            for j, b in enumerate(second, start=1):
+                t[i][j] = step(t, i, j, a == b)
+        return t[-1][-1]
+
+    return answer
+
+
+def _run(first, second):
+    best = 0
+    for i in range(len(first)):
+        for j in range(len(second)):
+            k = 0
+            while i + k < len(first) and j + k < len(second) and first[i + k] == second[j + k]:
+                k += 1
+            best = max(best, k)
+    return best
+
+
+def _greedy(first, second):
+    place = found = 0
+    for word in first:
+        if word in second[place:]:
+            place = second.index(word, place) + 1
+            found += 1
+    return found
+
+
+def _same_place(first, second):
+    return sum(a == b for a, b in zip(first, second, strict=False))
+
+
+def _edit_distance(first, second):
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, start=1):
+        before, row[0] = row[0], i
+        for j, b in enumerate(second, start=1):
+            before, row[j] = row[j], min(before + (a != b), row[j] + 1, row[j - 1] + 1)
+    return row[-1]
+
+
+def _first_row_lost(first, second):
+    return _one_row(first[1:], second[1:])
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "one-run",
+        "the longest common *run* is found, without gaps",
+        "A subsequence may leave words out in between.",
+        _run,
+    ),
+    Misconception(
+        "any-order",
+        "common words are counted in any order",
+        "The words must stand in both texts in the same order.",
+        lambda first, second: (Counter(first) & Counter(second)).total(),
+    ),
+    Misconception(
+        "kinds",
+        "different common words are counted",
+        "Order matters, and so does how often a word is there.",
+        lambda first, second: len(set(first) & set(second)),
+    ),
+    Misconception(
+        "greedy",
+        "the next match is always taken at once",
+        "A match far to the right closes the way to all words before it. Sometimes a word is better left "
+        "out.",
+        _greedy,
+    ),
+    Misconception(
+        "used-twice",
+        "a match adds one to the cell above or to the left, so that a word is used twice",
+        "When two words are matched, both are used up. Which cell knows neither of them?",
+        _table(lambda t, i, j, same: max(t[i - 1][j], t[i][j - 1]) + same),
+    ),
+    Misconception(
+        "begins-anew",
+        "words that differ set the count back to 0",
+        "A gap ends a run, but not a subsequence.",
+        _table(lambda t, i, j, same: t[i - 1][j - 1] + 1 if same else 0),
+    ),
+    Misconception(
+        "only-above",
+        "only the cell above is asked when the words differ",
+        "Either of the two words may be the useless one. Look at both neighbours.",
+        _table(lambda t, i, j, same: t[i - 1][j - 1] + 1 if same else t[i - 1][j]),
+    ),
+    Misconception(
+        "only-diagonal",
+        "words that differ are both thrown away",
+        "One of the two may still be needed.",
+        _table(lambda t, i, j, same: t[i - 1][j - 1] + same),
+    ),
+    Misconception(
+        "same-place",
+        "words count only at the same place of both texts",
+        "One word more at the beginning would then spoil everything.",
+        _same_place,
+    ),
+    Misconception(
+        "edit-distance",
+        "this is the edit distance",
+        "The edit distance counts what differs. Here it is asked what is common.",
+        _edit_distance,
+    ),
+    Misconception(
+        "first-words-lost",
+        "the first words of both texts are never looked at",
+        "Row 0 and column 0 of the table stand for *no* words. The first word belongs to row 1.",
+        _first_row_lost,
+    ),
+)
+
+
+# --- Right answers in another form
+
+
+def _recursive(first, second):
+    @cache
+    def longest(i, j):
+        if i == 0 or j == 0:
+            return 0
+        if first[i - 1] == second[j - 1]:
+            return longest(i - 1, j - 1) + 1
+        return max(longest(i - 1, j), longest(i, j - 1))
+
+    return longest(len(first), len(second))
+
+
+def _one_row(first, second):
+    row = [0] * (len(second) + 1)
+    for word in first:
+        diagonal = 0
+        for j, other in enumerate(second, start=1):
+            diagonal, row[j] = row[j], diagonal + 1 if word == other else max(row[j], row[j - 1])
+    return row[-1]
+
+
+def _three_ways(first, second):
+    t = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
+    for i in range(len(first)):
+        for j in range(len(second)):
+            t[i + 1][j + 1] = max(t[i][j + 1], t[i + 1][j], t[i][j] + (first[i] == second[j]))
+    return max(max(row) for row in t)
+
+
+def _all_tried(first, second):
+    def inside(some):
+        rest = iter(second)
+        return all(word in rest for word in some)
+
+    for n in range(len(first), 0, -1):
+        if any(inside(some) for some in combinations(first, n)):
+            return n
+    return 0
+
+
+def _by_rising_places(first, second):
+    """Places of the matches, row by row from the right: the longest list of rising places."""
+    ends = []
+    for word in first:
+        for place in [j for j, other in enumerate(second) if other == word][::-1]:
+            spot = next((k for k, end in enumerate(ends) if end >= place), len(ends))
+            ends[spot : spot + 1] = [place]
+    return len(ends)
+
+
+EXERCISE = Exercise(
+    name="rouge.longest_common_subsequence",
+    number="9.6",
+    title="The longest common thread",
+    minutes=15,
+    difficulty=3,
+    reference=rouge.longest_common_subsequence,
+    checks=(
+        Check("finds common words across gaps", 1, _gaps),
+        Check("keeps to the order of both texts", 2, _order),
+        Check("uses every word once", 1, _repeated),
+        Check("finds nothing where there is nothing", 1, _nothing),
+    ),
+    hints=(
+        "Draw the table of the example on paper, with a row and a column for no words at all, which hold "
+        "zeros. Fill in the cells row by row.",
+        "Every cell asks about the last word of a beginning of each text. If both are equal, both are taken, "
+        "and what remains is one word shorter on *both* sides.",
+        "The table has one row more than the first text has words, and one column more than the second. The "
+        "last cell is the answer.",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=(
+        Alternative("recursion that remembers", _recursive),
+        Alternative("one row instead of a table", _one_row),
+        Alternative("the largest of three neighbours", _three_ways),
+        Alternative("all subsequences tried", _all_tried),
+        Alternative("rising places", _by_rising_places),
+    ),
+    equivalents={},
+)

@@ -1,0 +1,263 @@
+"""Exercise 9.8: how much of a test stands in the training text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import torch
+
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.evaluation.drawn import different, whole, words
+from llmlib import leakage
+
+
+def _share(g: torch.Generator) -> Iterator[Case]:
+    for n in (1, 2, 3):
+        text = different(g, 8)
+        test = ["moon", *text[1 : 5 + whole(g, 0, 1)], "sun"]
+        yield Case({"test": test, "training": text, "n": n})
+    for n in (2, 3):
+        yield Case({"test": words(g, 9, kinds=3), "training": words(g, 12, kinds=3), "n": n})
+
+
+def _in_a_run(g: torch.Generator) -> Iterator[Case]:
+    """All words are in the training text, but not in this order; and words that are parts of others."""
+    a, b, c, d, e = different(g, 5)
+    yield Case({"test": [a, b, c, d], "training": [d, c, b, a, e, c, d], "n": 2})
+    yield Case({"test": [a, b, c, b, d], "training": ["s" + a, b + "s", c, e, b, d], "n": 2})
+    yield Case({"test": [a, "s" + b, c, d], "training": [a + "s", b, c, d, e], "n": 2})
+
+
+def _every_place(g: torch.Generator) -> Iterator[Case]:
+    a, b, c, d = different(g, 4)
+    yield Case({"test": [a, b, a, b, c, d], "training": [d, a, b, d], "n": 2})
+    yield Case({"test": [c] * whole(g, 3, 5) + [d], "training": [a, c, b], "n": 1})
+
+
+def _short(g: torch.Generator) -> Iterator[Case]:
+    text = different(g, 5)
+    yield Case({"test": text[:2], "training": text, "n": 3})
+    yield Case({"test": text, "training": text[:2], "n": 3})
+    yield Case({"test": [], "training": text, "n": 1})
+    yield Case({"test": text[1:4], "training": text, "n": 3})
+
+
+# --- Mistakes
+
+
+def _grams(text, n, last=1):
+    return [tuple(text[i : i + n]) for i in range(len(text) - n + last)]
+
+
+def _over(part, whole_):
+    return part / whole_ if whole_ else 0.0
+
+
+def _kinds(test, training, n):
+    has, seen = set(_grams(test, n)), set(_grams(training, n))
+    return _over(len(has & seen), len(has))
+
+
+def _of_the_training(test, training, n):
+    has, seen = set(_grams(test, n)), _grams(training, n)
+    return _over(sum(gram in has for gram in seen), len(seen))
+
+
+def _jaccard(test, training, n):
+    has, seen = set(_grams(test, n)), set(_grams(training, n))
+    return _over(len(has & seen), len(has | seen))
+
+
+def _clipped(test, training, n):
+    has, seen = Counter(_grams(test, n)), Counter(_grams(training, n))
+    return _over((has & seen).total(), has.total())
+
+
+def _single_words(test, training, n):
+    seen = set(training)
+    grams = _grams(test, n)
+    return _over(sum(all(word in seen for word in gram) for gram in grams), len(grams))
+
+
+def _as_letters(test, training, n):
+    whole_text = " ".join(training)
+    grams = _grams(test, n)
+    return _over(sum(" ".join(gram) in whole_text for gram in grams), len(grams))
+
+
+def _glued(test, training, n):
+    seen = {"".join(gram) for gram in _grams(training, n)}
+    grams = _grams(test, n)
+    return _over(sum("".join(gram) in seen for gram in grams), len(grams))
+
+
+def _any(test, training, n):
+    seen = set(_grams(training, n))
+    return 1.0 if any(gram in seen for gram in _grams(test, n)) else 0.0
+
+
+def _last_lost(test, training, n):
+    seen = set(_grams(training, n, last=0))
+    grams = _grams(test, n, last=0)
+    return _over(sum(gram in seen for gram in grams), len(grams))
+
+
+def _over_words(test, training, n):
+    seen = set(_grams(training, n))
+    return _over(sum(gram in seen for gram in _grams(test, n)), len(test))
+
+
+def _covered_words(test, training, n):
+    seen, marked = set(_grams(training, n)), set()
+    for i, gram in enumerate(_grams(test, n)):
+        if gram in seen:
+            marked.update(range(i, i + n))
+    return _over(len(marked), len(test))
+
+
+def _undefined(test, training, n):
+    seen = set(_grams(training, n))
+    grams = _grams(test, n)
+    return sum(gram in seen for gram in grams) / len(grams)
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "kinds",
+        "different n-grams of the test are counted, not places",
+        "Every place of the test counts, so an n-gram that stands there twice counts twice.",
+        _kinds,
+    ),
+    Misconception(
+        "of-the-training-text",
+        "this is the share of the *training text* that is in the test",
+        "A training text is huge, and the share would always be tiny. Which share of the test is asked for?",
+        _of_the_training,
+    ),
+    Misconception(
+        "jaccard",
+        "what is common is divided by what either text has",
+        "Divide by the n-grams of the test alone.",
+        _jaccard,
+    ),
+    Misconception(
+        "clipped",
+        "an n-gram counts at most as often as the training text has it",
+        "That is BLEU's rule. Here, who has seen it once has seen it.",
+        _clipped,
+    ),
+    Misconception(
+        "single-words",
+        "the words of an n-gram are looked up one by one",
+        "The *run* of words must occur in the training text.",
+        _single_words,
+    ),
+    Misconception(
+        "as-letters",
+        "the n-gram is searched for as letters, so that it is found inside longer words",
+        "A goat is no scapegoat. Compare words.",
+        _as_letters,
+    ),
+    Misconception(
+        "glued",
+        "the words of an n-gram are glued together, so that different ones look alike",
+        "Keep the words apart, for instance as a tuple.",
+        _glued,
+    ),
+    Misconception(
+        "all-or-nothing",
+        "a single common n-gram makes the overlap 1",
+        "Asked for is a share.",
+        _any,
+    ),
+    Misconception(
+        "last-lost",
+        "the last n-gram of a text is missing",
+        "Count the places where a run of n words can begin in a text of 4 words.",
+        _last_lost,
+    ),
+    Misconception(
+        "over-words",
+        "the number of words stands below the line",
+        "A text of 8 words has only 7 runs of two.",
+        _over_words,
+    ),
+    Misconception(
+        "covered-words",
+        "the words that lie in a common run are counted",
+        "That is another measure. Here n-grams are counted, by the place where they begin.",
+        _covered_words,
+    ),
+    Misconception(
+        "divides-by-zero",
+        "a test that is too short divides by zero",
+        "How many n-grams has a test of two words, if n is 3?",
+        _undefined,
+    ),
+)
+
+
+# --- Right answers in another form
+
+
+def _by_lists(test, training, n):
+    runs = [list(training[i : i + n]) for i in range(len(training) - n + 1)]
+    found = there = 0
+    for i in range(len(test) - n + 1):
+        there += 1
+        found += list(test[i : i + n]) in runs
+    return found / there if there else 0.0
+
+
+def _by_zip(test, training, n):
+    seen = set(zip(*(training[k:] for k in range(n)), strict=False))
+    hits = [gram in seen for gram in zip(*(test[k:] for k in range(n)), strict=False)]
+    return sum(hits) / max(1, len(hits))
+
+
+def _by_counts(test, training, n):
+    seen = Counter(_grams(training, n))
+    has = Counter(_grams(test, n))
+    return sum(count for gram, count in has.items() if seen[gram]) / (has.total() or 1)
+
+
+def _by_marks(test, training, n):
+    """Every word between marks: then a run of words is a run of letters, and only then."""
+    text = "|" + "".join(word + "|" for word in training)
+    places = range(max(0, len(test) - n + 1))
+    if not places:
+        return 0.0
+    return sum("|" + "|".join(test[i : i + n]) + "|" in text for i in places) / len(places)
+
+
+SHARE = "gives the share of the test's n-grams"
+
+EXERCISE = Exercise(
+    name="leakage.ngram_overlap",
+    number="9.8",
+    title="Has it seen the test?",
+    minutes=10,
+    difficulty=2,
+    reference=leakage.ngram_overlap,
+    checks=(
+        Check(SHARE, 2, _share),
+        Check("finds runs of whole words", 1, _in_a_run, after=(SHARE,)),
+        Check("counts every place of the test", 1, _every_place, after=(SHARE,)),
+        Check("is 0 for a test that is too short", 1, _short, after=(SHARE,)),
+    ),
+    hints=(
+        "You look up many n-grams in one text. A Python set of the training text's n-grams answers each "
+        "question at once; an n-gram goes into a set as a tuple.",
+        "Go through the places where a run of n words can begin in the test, and count those whose run is in "
+        "the set.",
+        "Below the line stands the number of these places. When is it 0?",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=(
+        Alternative("lists instead of a set", _by_lists),
+        Alternative("shifted copies, zipped", _by_zip),
+        Alternative("counters", _by_counts),
+        Alternative("one long text with marks", _by_marks),
+    ),
+)

@@ -1,0 +1,180 @@
+"""Exercise 9.7: is one model better than another, or is it chance?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.evaluation.drawn import whole
+from llmlib import bootstrap
+
+
+def _drawn(g: torch.Generator, n: int, rows: int) -> torch.Tensor:
+    return torch.randint(n, (rows, n), generator=g)
+
+
+def _won(g: torch.Generator) -> Iterator[Case]:
+    """Items differ much, models little. Ties are not asked: rounding decides them."""
+    for dtype in (torch.float32, torch.float64, torch.float32, torch.float64):
+        n = whole(g, 4, 6)
+        second = torch.randint(-40, 41, (n,), generator=g) / 4
+        leads = torch.randint(-6, 7, (n,), generator=g) / 4
+        leads[0], leads[1] = 1.25, -1.0
+        draws = _drawn(g, n, 20)
+        draws = draws[leads[draws].sum(dim=1) != 0]
+        # Whatever was drawn, some draws are won and some lost.
+        sure = torch.tensor([0, 1, 0])[:, None].expand(3, n)
+        yield Case(
+            {
+                "first": (second + leads).to(dtype),
+                "second": second.to(dtype),
+                "draws": torch.cat([draws, sure]),
+            }
+        )
+
+
+def _averages(g: torch.Generator) -> Iterator[Case]:
+    """One large lead against many small ones: the average decides, not the number of items won."""
+    for sign in (1, -1):
+        second = torch.randint(0, 9, (5,), generator=g).double()
+        lead = torch.tensor([9.0, -1, -1, -1, -1], dtype=torch.float64)
+        order = torch.randperm(5, generator=g)
+        yield Case({"first": second + sign * lead[order], "second": second, "draws": _drawn(g, 5, 16)})
+
+
+# --- Mistakes
+
+
+def _means(first, second, draws, other=None):
+    return first[draws].mean(dim=1), second[draws if other is None else other].mean(dim=1)
+
+
+def _unpaired(first, second, draws):
+    a, b = _means(first, second, draws, draws.roll(1, 0))
+    return float((a > b).double().mean())
+
+
+def _reversed_rows(first, second, draws):
+    a, b = _means(first, second, draws, draws.flip(0))
+    return float((a > b).double().mean())
+
+
+def _each_once(first, second, draws):
+    leads = first - second
+    return sum(float(leads[row.unique()].sum()) > 0 for row in draws) / len(draws)
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "next-draw",
+        "the two models are compared on different draws",
+        "What makes an item hard for both cancels only if both are scored on the same items.",
+        _unpaired,
+    ),
+    Misconception(
+        "other-draws",
+        "the second model's draws are taken from the other end",
+        "Row by row, both models get the same items.",
+        _reversed_rows,
+    ),
+    Misconception(
+        "second-wins",
+        "the draws that the second model wins are counted",
+        "The share is that of the first model.",
+        lambda first, second, draws: float(((second - first)[draws].sum(dim=1) > 0).double().mean()),
+    ),
+    Misconception(
+        "items-won",
+        "drawn items are counted, not drawn test sets",
+        "Each row is one test set. It is won or lost as a whole, by its average.",
+        lambda first, second, draws: float((first > second)[draws].double().mean()),
+    ),
+    Misconception(
+        "majority",
+        "a draw is won by the number of items that are won in it",
+        "One large lead may outweigh several small ones: compare the averages.",
+        lambda first, second, draws: float(((first - second).sign()[draws].sum(dim=1) > 0).double().mean()),
+    ),
+    Misconception(
+        "no-draws",
+        "the draws are not used",
+        "How would the models do on the test sets in `draws`?",
+        lambda first, second, draws: float((first > second).double().mean()),
+    ),
+    Misconception(
+        "columns",
+        "columns of the draws are taken for test sets",
+        "Every *row* is a test set.",
+        lambda first, second, draws: float(((first - second)[draws].sum(dim=0) > 0).double().mean()),
+    ),
+    Misconception(
+        "each-once",
+        "an item that was drawn twice counts once",
+        "Drawn with replacement: what comes twice counts twice.",
+        _each_once,
+    ),
+    Misconception(
+        "average-lead",
+        "the average lead is returned",
+        "Asked for is a share: in how many of the draws is the lead positive?",
+        lambda first, second, draws: float((first - second)[draws].double().mean()),
+    ),
+)
+
+
+# --- Right answers in another form
+
+
+def _by_averages(first, second, draws):
+    a, b = _means(first.double(), second.double(), draws)
+    return (a > b).sum().item() / len(draws)
+
+
+def _by_a_loop(first, second, draws):
+    won = 0
+    for row in draws.tolist():
+        if sum(first[i].item() for i in row) > sum(second[i].item() for i in row):
+            won += 1
+    return won / draws.shape[0]
+
+
+def _by_counts(first, second, draws):
+    times = torch.nn.functional.one_hot(draws, len(first)).sum(dim=1).to(first.dtype)
+    return float((times @ (first - second) > 0).float().double().mean())
+
+
+def _with_take(first, second, draws):
+    leads = torch.take(first.sub(second).double(), draws).mean(-1)
+    return torch.count_nonzero(leads.gt(0)).item() / leads.numel()
+
+
+WON = "counts the draws that the first model wins"
+
+EXERCISE = Exercise(
+    name="bootstrap.paired_bootstrap",
+    number="9.7",
+    title="The paired bootstrap",
+    minutes=12,
+    difficulty=2,
+    reference=bootstrap.paired_bootstrap,
+    checks=(
+        Check(WON, 2, _won),
+        Check("lets the average decide", 1, _averages, after=(WON,)),
+    ),
+    hints=(
+        "A row of `draws` is a list of places. Indexing the scores with the whole matrix, `scores[draws]`, "
+        "gives a matrix of scores: a row for each drawn test set.",
+        "A row is won if the first model's average is the larger one. On the same items that is the same as "
+        "a positive sum of differences.",
+        "Truths become numbers by `.double()`, and the average of zeros and ones is a share.",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=(
+        Alternative("two averages", _by_averages),
+        Alternative("row by row", _by_a_loop),
+        Alternative("how often each item came", _by_counts),
+        Alternative("differences taken from a list", _with_take),
+    ),
+)

@@ -1,0 +1,244 @@
+"""Exercise 9.3: precision, recall and F1 from a confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.evaluation.drawn import whole
+from llmlib import classification
+
+
+def _full(g: torch.Generator) -> torch.Tensor:
+    """Every class is there and is said; rows and columns have different sums."""
+    size = whole(g, 2, 4)
+    confusion = torch.randint(1, 6, (size, size), generator=g)
+    confusion[0, 1] += 9
+    return confusion + torch.diag(torch.randint(3, 12, (size,), generator=g))
+
+
+def _macro(g: torch.Generator) -> Iterator[Case]:
+    for _ in range(3):
+        yield Case({"confusion": _full(g), "average": "macro"})
+
+
+def _micro(g: torch.Generator) -> Iterator[Case]:
+    for _ in range(3):
+        yield Case({"confusion": _full(g), "average": "micro"})
+
+
+def _empty(g: torch.Generator) -> Iterator[Case]:
+    never_said, never_there, lonely, nowhere = (torch.randint(2, 7, (3, 3), generator=g) for _ in range(4))
+    never_said[:, 1] = 0
+    never_there[2] = 0
+    # A class of a single item, and a class that was said a single time: 1/1 must not become 1/2.
+    lonely[1] = torch.tensor([0, 1, 0])
+    lonely[:, 1] = torch.tensor([0, 1, 0])
+    nowhere[0], nowhere[:, 0] = 0, 0
+    for confusion in (never_said, never_there, lonely, nowhere):
+        yield Case({"confusion": confusion, "average": "macro"})
+    nothing_right = torch.tensor([[0, whole(g, 1, 5)], [whole(g, 1, 5), 0]])
+    for average in ("macro", "micro"):
+        yield Case({"confusion": nothing_right, "average": average})
+    yield Case({"confusion": torch.tensor([[0, 0], [0, 1]]), "average": "micro"})
+
+
+# --- Mistakes
+
+
+def _ratio(a, b, empty=0.0):
+    return torch.where(b > 0, a / b.clamp(min=1), torch.full_like(a, empty))
+
+
+def _harmonic(p, r):
+    return torch.where(p + r > 0, 2 * p * r / (p + r).clamp(min=1e-12), torch.zeros_like(p))
+
+
+def _variant(
+    *,
+    f1: Callable = _harmonic,
+    mean: Callable = lambda x, hits, said, there: x.mean(),
+    empty: float = 0.0,
+    micro: Callable = lambda average: average == "micro",
+    of_averages: bool = False,
+    transpose: bool = False,
+) -> Callable:
+    def answer(confusion, average):
+        confusion = (confusion.T if transpose else confusion).double()
+        hits, said, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+        together = micro(average)
+        if together:
+            hits, said, there = (x.sum()[None] for x in (hits, said, there))
+        p, r = _ratio(hits, said, empty), _ratio(hits, there, empty)
+        f = _ratio(2 * hits, said + there, empty) if f1 is _harmonic else f1(p, r)
+        averaged = [x.mean() if together else mean(x, hits, said, there) for x in (p, r, f)]
+        if of_averages:
+            averaged[2] = _harmonic(averaged[0], averaged[1])
+        return tuple(map(float, averaged))
+
+    return answer
+
+
+def _nan(confusion, average):
+    confusion = confusion.double()
+    hits, said, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+    if average == "micro":
+        hits, said, there = hits.sum(), said.sum(), there.sum()
+    p, r = hits / said, hits / there
+    return float(p.mean()), float(r.mean()), float((2 * p * r / (p + r)).mean())
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        "transposed",
+        "rows and columns are confused, and with them precision and recall",
+        "A row holds what *is* of a class. Which of the two sums belongs to precision?",
+        _variant(transpose=True),
+    ),
+    Misconception(
+        "f1-of-averages",
+        "macro F1 is computed from the averaged precision and recall",
+        "Each class has an F1 of its own. Average those.",
+        _variant(of_averages=True),
+    ),
+    Misconception(
+        "weighted",
+        "macro weighs every class by how often it is there",
+        "That is a third kind of average, called weighted. In macro every class counts the same.",
+        _variant(mean=lambda x, hits, said, there: (x * there).sum() / there.sum()),
+    ),
+    Misconception(
+        "arithmetic",
+        "the F1 is the plain average of precision and recall",
+        "F1 is their harmonic mean, so that one good number cannot hide a bad one.",
+        _variant(f1=lambda p, r: (p + r) / 2),
+    ),
+    Misconception(
+        "geometric",
+        "the F1 is the root of precision times recall",
+        "F1 is the harmonic mean.",
+        _variant(f1=lambda p, r: (p * r).sqrt()),
+    ),
+    Misconception(
+        "without-two",
+        "the F1 lacks its factor 2",
+        "If precision and recall are equal, what should F1 be?",
+        _variant(f1=lambda p, r: _harmonic(p, r) / 2),
+    ),
+    Misconception(
+        "always-micro",
+        "the counts are added up for macro too",
+        "In macro every class first gets its own three numbers.",
+        _variant(micro=lambda average: True),
+    ),
+    Misconception(
+        "always-macro",
+        "the classes are averaged for micro too",
+        "In micro the counts of all classes are added up before anything is divided.",
+        _variant(micro=lambda average: False),
+    ),
+    Misconception(
+        "nothing-is-nan",
+        "a class that was never said, or is never there, makes NaN",
+        "What is 0 out of 0 to count as here?",
+        _nan,
+    ),
+    Misconception(
+        "nothing-is-one",
+        "nothing out of nothing counts as 1",
+        "Who never says a class has found nothing of it. That should not be rewarded.",
+        _variant(empty=1.0),
+    ),
+    Misconception(
+        "empty-left-out",
+        "macro leaves out classes without a right answer",
+        "A class with an F1 of 0 is a class that went wrong. It belongs into the average.",
+        _variant(mean=lambda x, hits, said, there: x[hits > 0].sum() / max(1, int((hits > 0).sum()))),
+    ),
+)
+
+
+# --- Right answers in another form
+
+
+def _by_loops(confusion, average):
+    rows = confusion.tolist()
+    n = len(rows)
+    triples = [
+        (rows[c][c], sum(rows[i][c] for i in range(n)) - rows[c][c], sum(rows[c]) - rows[c][c])
+        for c in range(n)
+    ]
+    if average == "micro":
+        triples = [tuple(map(sum, zip(*triples, strict=True)))]
+    results = [0.0, 0.0, 0.0]
+    for tp, fp, fn in triples:
+        scores = (
+            tp / (tp + fp) if tp + fp else 0.0,
+            tp / (tp + fn) if tp + fn else 0.0,
+            2 * tp / (2 * tp + fp + fn) if tp else 0.0,
+        )
+        results = [a + b / len(triples) for a, b in zip(results, scores, strict=True)]
+    return tuple(results)
+
+
+def _nan_replaced(confusion, average):
+    hits = confusion.diagonal().double()
+    false_positives, false_negatives = confusion.sum(0) - hits, confusion.sum(1) - hits
+    if average == "micro":
+        hits, false_positives, false_negatives = hits.sum(), false_positives.sum(), false_negatives.sum()
+    p, r = hits / (hits + false_positives), hits / (hits + false_negatives)
+    f1 = (2 * p * r / (p + r)).nan_to_num(0.0)
+    return p.nan_to_num(0.0).mean().item(), r.nan_to_num(0.0).mean().item(), f1.mean().item()
+
+
+def _micro_is_accuracy(confusion, average):
+    if average == "micro":
+        share = (confusion.trace() / confusion.sum().double()).item()
+        return share, share, share
+    return _by_loops(confusion, "macro")
+
+
+def _where(confusion, average):
+    matrix = confusion.to(torch.float64)
+    if average == "micro":
+        right, wrong = matrix.trace(), matrix.sum() - matrix.trace()
+        matrix = torch.stack([torch.stack([right, wrong]), torch.stack([wrong, right * 0])])
+        hits, said, there = matrix[0, :1], matrix[:, 0].sum()[None], matrix[0].sum()[None]
+    else:
+        hits, said, there = torch.diag(matrix), torch.sum(matrix, 0), torch.sum(matrix, 1)
+    pairs = ((hits, said), (hits, there), (hits * 2, said + there))
+    return [float(_ratio(a, b).mean()) for a, b in pairs]
+
+
+MACRO = "averages over the classes for macro"
+
+EXERCISE = Exercise(
+    name="classification.precision_recall_f1",
+    number="9.3",
+    title="Precision, recall, F1",
+    minutes=15,
+    difficulty=2,
+    reference=classification.precision_recall_f1,
+    checks=(
+        Check(MACRO, 2, _macro),
+        Check("adds the counts up first for micro", 1, _micro, after=(MACRO,)),
+        Check("counts nothing out of nothing as 0", 1, _empty, after=(MACRO,)),
+    ),
+    hints=(
+        "For each class you need three counts, all in the matrix: on the diagonal what was right, in the sum "
+        "of one column how often it was said, in the sum of one row how often it is there.",
+        "In these counts F1 is twice what was right, over the sum of the other two. For macro, average the "
+        "classes' numbers; for micro, add the three counts up over the classes and then divide once.",
+        "Where the number below the line is 0, what stands above it is 0 too: any other number below the "
+        "line then gives the 0 that is wanted.",
+    ),
+    misconceptions=MISCONCEPTIONS,
+    alternatives=(
+        Alternative("class by class", _by_loops),
+        Alternative("NaN replaced by 0", _nan_replaced),
+        Alternative("micro as the accuracy", _micro_is_accuracy),
+        Alternative("a choice instead of a bound", _where),
+    ),
+)
