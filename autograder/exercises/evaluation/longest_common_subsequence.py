@@ -251,5 +251,4 @@ EXERCISE = Exercise(
         Alternative("all subsequences tried", _all_tried),
         Alternative("rising places", _by_rising_places),
     ),
-    equivalents={},
 )

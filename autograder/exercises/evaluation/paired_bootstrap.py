@@ -177,4 +177,12 @@ EXERCISE = Exercise(
         Alternative("how often each item came", _by_counts),
         Alternative("differences taken from a list", _with_take),
     ),
+    equivalents={
+        "leads = (first - second)[draws].sum(dim=1)  ⟶  sum becomes mean": (
+            "an average has the sign of its sum"
+        ),
+        "return float((leads > 0).double().mean())  ⟶  `>` becomes `>=`": (
+            "no draw has a tie: in real scores, rounding would decide it"
+        ),
+    },
 )
