@@ -160,10 +160,20 @@ def _wrong_first_line(reference: Callable[..., Any], name: str, answer: Any) -> 
             positional = [p.name for p in given if p.kind in plain]
             got.bind(*positional, **{p.name: None for p in given if p.kind is p.KEYWORD_ONLY})
     except TypeError:
-        names = ", ".join(wanted.parameters)
+        told = _names if list(wanted.parameters) != list(got.parameters) else _names_and_defaults
         return Failure(
             "undefined",
-            f"`{name}` should take ({names}), but it takes ({', '.join(got.parameters)}): "
+            f"`{name}` should take ({told(wanted)}), but it takes ({told(got)}): "
             "put the given first line back, with its default values",
         )
     return None
+
+
+def _names(signature: inspect.Signature) -> str:
+    return ", ".join(signature.parameters)
+
+
+def _names_and_defaults(signature: inspect.Signature) -> str:
+    return ", ".join(
+        p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in signature.parameters.values()
+    )

@@ -101,6 +101,10 @@ def test_exception_names_the_line(exercise):
         (lambda query, key, temperature=1.0: right(query, key) * torch.nan, "NaN in 144 of 144 entries"),
         (lambda query, key, temperature=1.0: right(query, key) / 0, "infinite in 144 of 144 entries"),
         (lambda query: query, "should take (query, key, temperature), but it takes (query)"),
+        (
+            lambda query, key, temperature: right(query, key),
+            "should take (query, key, temperature=1.0), but it takes (query, key, temperature)",
+        ),
         (3, "should be a function, but it is a value of type int"),
         (torch.nn.Linear, "should be a function, but it is a class"),
     ],

@@ -141,6 +141,13 @@ def _detached(a, b):
     return _right(a.detach(), b.detach())
 
 
+def _one_if_for_all(a, b):
+    lengths = a.norm(dim=-1) * b.norm(dim=-1)
+    if lengths == 0:
+        return torch.zeros_like(lengths)
+    return (a * b).sum(dim=-1) / lengths
+
+
 MISCONCEPTIONS = (
     Misconception(
         "dot-product",
@@ -249,6 +256,12 @@ MISCONCEPTIONS = (
         "no gradient flows back",
         "Look for `.detach()`, `.item()`, `.numpy()` or `no_grad` on the way.",
         _detached,
+    ),
+    Misconception(
+        "one-if-for-all",
+        "an `if` asks all vectors at once whether they are zeros",
+        "`if` needs one answer, and here each vector has its own. Decide place by place, with a tensor.",
+        _one_if_for_all,
     ),
 )
 

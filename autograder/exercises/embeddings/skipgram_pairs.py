@@ -131,6 +131,15 @@ def _index_of(tokens, window):
     return pairs
 
 
+def _past_the_ends(tokens, window):
+    pairs = []
+    for i in range(len(tokens)):
+        for j in range(i - window, i + window + 1):
+            if j != i:
+                pairs.append((tokens[i], tokens[j]))
+    return pairs
+
+
 MISCONCEPTIONS = (
     Misconception(
         "with-itself",
@@ -221,6 +230,12 @@ MISCONCEPTIONS = (
         "the place of a word is searched by its value, and the first one is found",
         "`tokens.index(…)` does not know which occurrence you mean. `enumerate` gives place and token.",
         _index_of,
+    ),
+    Misconception(
+        "past-the-ends",
+        "neighbours are looked for beyond the ends of the text",
+        "The first word has no left neighbour, and place −1 is the last one. Where must the window stop?",
+        _past_the_ends,
     ),
 )
 
