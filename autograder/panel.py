@@ -14,6 +14,7 @@ from autograder.report import OPEN, CheckResult, Counterexample, Report
 PANEL = "padding:.4em 1em;margin:.4em 0;line-height:1.5;max-width:52em"
 HANGING = "padding-left:1.3em;text-indent:-1.3em"  # below the mark stays free
 PLAIN = "margin:0;background:none;color:inherit;border:0;padding:0;word-break:normal;overflow-wrap:break-word"
+LONGEST_ROW = 60  # characters
 MARKS = {"passed": "✓", "failed": "✗", "not_attempted": "○", "grader_error": "!"}
 # Readable as a border on white and on near-black.
 COLOURS = {"passed": "#2e9e5b", "failed": "#d9534f", "not_attempted": "#8a8f98", "grader_error": "#c98a00"}
@@ -120,7 +121,7 @@ def _example_html(example: Counterexample) -> str:
     cells = "".join(
         f'<td style="vertical-align:top;text-align:left;padding:.1em 2em .1em 0;border:0;background:none">'
         f'<div style="opacity:.85">{escape(name)}</div>'
-        f'<pre style="{PLAIN}">{escape(text)}</pre></td>'
+        f'<pre style="{PLAIN};white-space:{_wrapping(text)}">{escape(text)}</pre></td>'
         for name, text in _rows(example)
     )
     return (
@@ -133,7 +134,14 @@ def _example_html(example: Counterexample) -> str:
 
 def _may_hint(report: Report) -> bool:
     """Hints are offered, to be opened one by one, where the answer ran: also where it raised."""
-    return report.status == "failed" and (report.hint is not None or report.failure == "exception")
+    return report.status == "failed" and (
+        report.hint is not None or report.failure in ("exception", "unreadable")
+    )
+
+
+def _wrapping(text: str) -> str:
+    """Numbers keep their rows; a long message may go on below."""
+    return "pre" if max(map(len, text.splitlines()), default=0) <= LONGEST_ROW else "pre-wrap"
 
 
 def _hints_html(hints: Sequence[str]) -> str:
