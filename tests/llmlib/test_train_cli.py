@@ -337,6 +337,20 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_result(corpus, tmp_path):
     assert same_run(whole, stopped)
 
 
+def test_a_killed_run_loses_at_most_the_steps_since_its_last_checkpoint(corpus, tmp_path):
+    """No signal that it could catch. What was announced as saved is there, and it is whole."""
+    process = begin(corpus, tmp_path, steps=4000)
+    path = tmp_path / "checkpoint.pt"
+    wait_for(lambda: path.exists() and Checkpoint.load(path).step >= 100, process)
+    announced = Checkpoint.load(path).step
+    process.kill()
+    process.communicate(timeout=60)
+    kept = Checkpoint.load(path)
+    assert kept.step >= announced and kept.step % kept.config.evaluation_interval == 0
+    assert kept.config.evaluation_interval == 50
+    assert [record.step for record in kept.records] == list(range(50, kept.step + 1, 50))
+
+
 @pytest.mark.long
 def test_killed_at_any_instant_and_resumed_is_the_same_as_never_stopped(corpus, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
