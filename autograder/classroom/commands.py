@@ -40,6 +40,7 @@ from autograder.files import write_atomically
 from autograder.sandbox import LEVELS, SandboxError, require
 
 MEGABYTE = 1 << 20
+MOST_ATTEMPTS = 2  # to write into a gradebook that refuses
 
 
 def add_to(subcommands: argparse._SubParsersAction) -> None:
@@ -180,11 +181,11 @@ def grade_class(options: argparse.Namespace) -> int:
             print(f"variants of this class: {', '.join(own)}")
     verdicts = {student: entry.verdict for student, entry in known.items()}
     book = Book(course, chapter.slug, release)
-    troubles: list[str] = []
+    waiting: list[Entry] = []
     paths = {s.student: s.path.parent for s in found}
     for student, entry in known.items():
         if not entry.recorded:
-            _record(book, journal, entry, paths[student], troubles)
+            _record(book, journal, entry, paths[student], waiting)
     jobs = max(1, min(options.jobs, len(due)))
     graders = crew.grade_all(plan, due, jobs)
     if options.cluster:
@@ -202,8 +203,9 @@ def grade_class(options: argparse.Namespace) -> int:
                     "make room and run the same command again"
                 ) from None
             verdicts[verdict.student] = verdict
-            _record(book, journal, entry, paths[verdict.student], troubles)
+            _record(book, journal, entry, paths[verdict.student], waiting)
             bar.update()
+    troubles = _record_late(book, journal, waiting, paths)
     book.close()
     ordered = [verdicts[s.student] for s in found]
     if options.json:
@@ -255,13 +257,32 @@ def _unchanged(journal: Journal, submission: submissions.Submission, keys: dict[
     return entry
 
 
-def _record(book: Book, journal: Journal, entry: Entry, submitted: Path, troubles: list[str]) -> None:
-    """Into the gradebook; a gradebook that cannot be written leaves the verdict for the next run."""
+def _record(book: Book, journal: Journal, entry: Entry, submitted: Path, waiting: list[Entry]) -> None:
+    """Into the gradebook, or among those that wait: each attempt on a locked gradebook takes five seconds."""
+    if waiting or _failure_to_record(book, journal, entry, submitted):
+        waiting.append(entry)
+
+
+def _record_late(book: Book, journal: Journal, waiting: list[Entry], paths: dict[str, Path]) -> list[str]:
+    """Once more, when all are graded. What cannot be written even now is left for the next run, in words."""
+    troubles: list[str] = []
+    why = None
+    for entry in waiting:
+        student = entry.verdict.student
+        if len(troubles) < MOST_ATTEMPTS:
+            why = _failure_to_record(book, journal, entry, paths[student])
+        if why is not None:
+            troubles.append(f"{student}: not yet in the gradebook ({why}); run the command again")
+    return troubles
+
+
+def _failure_to_record(book: Book, journal: Journal, entry: Entry, submitted: Path) -> str | None:
     try:
         book.record(entry.verdict, submitted)
         journal.write(replace(entry, recorded=True))
     except (RecordingError, OSError) as error:
-        troubles.append(f"{entry.verdict.student}: not yet in the gradebook ({error}); run the command again")
+        return str(error)
+    return None
 
 
 def _print(verdicts: list[Verdict], troubles: list[str]) -> None:

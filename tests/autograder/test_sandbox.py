@@ -11,7 +11,7 @@ import torch
 from autograder import sandbox
 from autograder.answers import find_answer, read_cells
 from autograder.child import AnswerProcess
-from autograder.exercises import all_exercises, chapters, find
+from autograder.exercises import all_exercises, chapters, find, find_chapter
 
 ROOT = Path(__file__).resolve().parents[2]
 RIGHT = "def causal_mask(length):\n    return torch.ones(length, length, dtype=torch.bool).tril()\n"
@@ -53,8 +53,8 @@ def test_the_level_is_known_and_recorded(process):
 
 
 def test_every_solved_chapter_passes_locked_in(process):
-    """The course's own solutions, with the library cut as it is for learners."""
-    for chapter in chapters():
+    """The course's own solutions, with the library cut as for learners; at the weaker level two chapters do."""
+    for chapter in chapters() if process.isolation.level == "sandbox" else map(find_chapter, (3, 6)):
         cells = read_cells(ROOT / "solutions" / chapter.slug / f"{chapter.slug}.ipynb")
         for exercise in chapter.exercises:
             answer = find_answer(cells, exercise)

@@ -85,17 +85,17 @@ def answers(notebook):
 
 
 def submission(student: str) -> nbformat.NotebookNode:
-    """What a student of this name hands in: right, half, empty, noisy, foreign, copied."""
+    """What a student of this name hands in: right, half, empty, noisy, foreign, copied, copied-and-noisy."""
     released = nbformat.read(ROOT / "chapters" / SLUG / f"{SLUG}.ipynb", 4)
     solved = answers(nbformat.read(ROOT / "solutions" / SLUG / f"{SLUG}.ipynb", 4))
     half = {find("3.1").grade_id, find("3.3").grade_id}
     for grade_id, cell in answers(released).items():
-        if student in ("right", "noisy", "foreign", "copied") or (student == "half" and grade_id in half):
+        if student not in ("half", "empty") or (student == "half" and grade_id in half):
             cell.source = solved[grade_id].source
     if student == "right":
         words = next(c for c in released.cells if c.metadata.get("nbgrader", {}).get("grade_id") == WORDS)
         words.source = "Without the division softmax saturates, and the gradient dies."
-    if student == "noisy":
+    if "noisy" in student:
         cell = answers(released)[find("3.3").grade_id]
         cell.source += "\n\nimport sys, warnings\nwarnings.warn('careful')\nprint('note', file=sys.stderr)"
     if student == "foreign":  # as Colab and old tools save it
@@ -104,7 +104,7 @@ def submission(student: str) -> nbformat.NotebookNode:
         released.nbformat_minor = 4
         kernel = {"name": "my-own-kernel", "display_name": "Mine", "language": "python"}
         released.metadata["kernelspec"] = kernel
-    if student == "copied":
+    if "copied" in student:
         kept = answers(released)[find("3.3").grade_id]
         place = released.cells.index(kept)
         earlier_try = {**kept, "id": "a-try", "source": kept.source.replace("return", "return 1 #")}
