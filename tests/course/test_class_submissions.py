@@ -130,12 +130,17 @@ def damage(notebook, chance: random.Random) -> bytes:
 @pytest.mark.parametrize(
     "start", [0, *(pytest.param(s, marks=pytest.mark.long) for s in range(40, 2000, 40))]
 )
-def test_a_damaged_notebook_has_a_verdict(grader, tmp_path, start):
+def test_a_damaged_notebook_has_a_verdict(grader, right, tmp_path, start):
+    """A blank one and a right one by turns: damage earns nothing, and what it costs has a reason."""
     blank = json.loads(RELEASE.read_text())
     for seed in range(start, start + 40):
-        verdict = verdict_of(grader, tmp_path, damage(blank, random.Random(seed)))
+        notebook = right if seed % 2 else blank
+        verdict = verdict_of(grader, tmp_path, damage(notebook, random.Random(seed)))
         assert verdict.outcome in OUTCOMES and verdict.outcome != "grader_fault", (seed, verdict.notes)
-        assert verdict.max_points == FULL and verdict.points == 0, (seed, verdict.notes)
+        assert verdict.max_points == FULL, (seed, verdict.notes)
+        assert verdict.points == 0 or notebook is right, (seed, verdict.notes)
+        for report in verdict.exercises:
+            assert report["points"] == report["max_points"] or report["reason"], (seed, report)
         json.dumps(verdict.as_plain()).encode()
 
 
