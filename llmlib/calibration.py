@@ -25,7 +25,8 @@ def reliability(
             "reliability needs one truth for each confidence, and bins: "
             f"got shapes {tuple(confidences.shape)} and {tuple(correct.shape)}, n_bins {n_bins}"
         )
-    bins = (confidences * n_bins).ceil().long().clamp(1, n_bins) - 1
+    edges = torch.arange(1, n_bins).to(confidences) / n_bins
+    bins = torch.bucketize(confidences, edges)
     count = torch.bincount(bins, minlength=n_bins)
     confidence = torch.bincount(bins, weights=confidences, minlength=n_bins) / count
     share = torch.bincount(bins, weights=correct.to(confidences.dtype), minlength=n_bins) / count
@@ -51,7 +52,9 @@ def expected_calibration_error(
             "the calibration error needs answers, one truth for each confidence, and bins: "
             f"got shapes {tuple(confidences.shape)} and {tuple(correct.shape)}, n_bins {n_bins}"
         )
-    places = (confidences * n_bins).ceil().long().clamp(1, n_bins) - 1
+    # Divided, not multiplied: 7 / 100 is what "0.07" means, and 0.07 * 100 lies a little above 7.
+    edges = torch.arange(1, n_bins).to(confidences) / n_bins
+    places = torch.bucketize(confidences, edges)
     # A bin's number of answers times its gap is the sum of (right - sure) over its answers.
     gaps = confidences.new_zeros(n_bins).index_add(0, places, correct.to(confidences) - confidences)
     return float(gaps.abs().sum() / len(confidences))
