@@ -26,8 +26,9 @@ def clipped_counts(candidate: Sequence[str], reference: Sequence[str], n: int) -
     """
     if n < 1:
         raise ValueError(f"an n-gram has at least one word: got n {n}")
-    has = Counter(tuple(candidate[i : i + n]) for i in range(len(candidate) - n + 1))
-    offered = Counter(tuple(reference[i : i + n]) for i in range(len(reference) - n + 1))
+    has, offered = (
+        Counter(tuple(text[i : i + n]) for i in range(len(text) - n + 1)) for text in (candidate, reference)
+    )
     found = sum(min(count, offered[ngram]) for ngram, count in has.items())
     return found, sum(has.values())
 

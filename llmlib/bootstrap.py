@@ -6,6 +6,8 @@ Tests for Machine Translation Evaluation" (2004).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -23,9 +25,16 @@ def resample(n_items: int, n_draws: int, generator: torch.Generator) -> Int[Tens
 
 
 def bootstrap_interval(
-    scores: Float[Tensor, " items"], draws: Int[Tensor, "draws items"], level: float = 0.95
+    scores: Float[Tensor, " items"],
+    draws: Int[Tensor, "draws items"],
+    level: float = 0.95,
+    statistic: Callable[[Tensor], Tensor | float] = torch.mean,
 ) -> tuple[float, float]:
     """Between which numbers the middle `level` of the drawn test sets' averages lie.
+
+    A score of a whole test set that is no average of its items' scores, such as F1 or BLEU, is the
+    `statistic`: a function that gets what was drawn from `scores`. These may then be anything that there is
+    once for each item, the items' places too.
 
     Raises:
         ValueError: `level` does not lie between 0 and 1.
@@ -34,9 +43,9 @@ def bootstrap_interval(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1: got {level}")
-    averages = scores.double()[draws].mean(dim=1)
+    drawn = torch.tensor([float(statistic(scores[draw])) for draw in draws], dtype=torch.float64)
     outside = (1 - level) / 2
-    low, high = averages.quantile(torch.tensor([outside, 1 - outside], dtype=torch.float64))
+    low, high = drawn.quantile(torch.tensor([outside, 1 - outside], dtype=torch.float64))
     return float(low), float(high)
 
 
@@ -58,5 +67,5 @@ def paired_bootstrap(
             "both models must be scored on the same items: "
             f"got scores of shape {tuple(first.shape)} and {tuple(second.shape)}"
         )
-    leads = (first - second)[draws].sum(dim=1)
-    return float((leads > 0).double().mean())
+    won = first[draws].mean(dim=1) > second[draws].mean(dim=1)
+    return float(won.double().mean())

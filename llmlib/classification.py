@@ -70,5 +70,5 @@ def precision_recall_f1(
         hits, said, there = hits.sum(), said.sum(), there.sum()
     precision = hits / said.clamp(min=1)  # where nothing was said there are no hits either
     recall = hits / there.clamp(min=1)
-    f1 = 2 * hits / (said + there).clamp(min=1)
+    f1 = hits / ((said + there) / 2).clamp(min=1)
     return float(precision.mean()), float(recall.mean()), float(f1.mean())

@@ -19,6 +19,6 @@ def ngram_overlap(test: Sequence[str], training: Sequence[str], n: int) -> float
     """
     if n < 1:
         raise ValueError(f"an n-gram has at least one word: got n {n}")
-    seen = {tuple(training[i : i + n]) for i in range(len(training) - n + 1)}
-    ngrams = [tuple(test[i : i + n]) for i in range(len(test) - n + 1)]
+    ngrams, read = ([tuple(text[i : i + n]) for i in range(len(text) - n + 1)] for text in (test, training))
+    seen = set(read)  # a list would be searched from its beginning for each n-gram
     return sum(ngram in seen for ngram in ngrams) / len(ngrams) if ngrams else 0.0

@@ -16,7 +16,7 @@ def _drawn(g: torch.Generator, n: int, rows: int) -> torch.Tensor:
 
 
 def _won(g: torch.Generator) -> Iterator[Case]:
-    """Items differ much, models little. Ties are not asked: rounding decides them."""
+    """Items differ much, models little. No ties: rounding would decide them."""
     for dtype in (torch.float32, torch.float64, torch.float32, torch.float64):
         n = whole(g, 4, 6)
         second = torch.randint(-40, 41, (n,), generator=g) / 4
@@ -42,6 +42,20 @@ def _averages(g: torch.Generator) -> Iterator[Case]:
         lead = torch.tensor([9.0, -1, -1, -1, -1], dtype=torch.float64)
         order = torch.randperm(5, generator=g)
         yield Case({"first": second + sign * lead[order], "second": second, "draws": _drawn(g, 5, 16)})
+
+
+def _ties(g: torch.Generator) -> Iterator[Case]:
+    """Items on which both models score 0, which no rounding moves, and one on which one of them does not."""
+    for first_wins in (True, False):
+        n = whole(g, 3, 5)
+        place = whole(g, 0, n - 1)
+        scores = torch.zeros(2, n, dtype=torch.float64)
+        scores[:, place] = torch.rand(2, generator=g, dtype=torch.float64) + torch.tensor([2.0, 0.0])
+        first, second = scores if first_wins else scores.flip(0)
+        others = [i for i in range(n) if i != place]
+        equal = torch.tensor([others[:1] * n, (others * n)[:n]])
+        draws = torch.cat([equal, torch.arange(n)[None], _drawn(g, n, 5)])
+        yield Case({"first": first, "second": second, "draws": draws})
 
 
 # --- Mistakes
@@ -104,6 +118,20 @@ MISCONCEPTIONS = (
         lambda first, second, draws: float((first > second).double().mean()),
     ),
     Misconception(
+        "ties-won",
+        "a draw in which both have the same average counts as won",
+        "The first model must be *better* on a draw to win it.",
+        lambda first, second, draws: float(((first - second)[draws].sum(dim=1) >= 0).double().mean()),
+    ),
+    Misconception(
+        "ties-halved",
+        "a draw in which both have the same average counts as half won",
+        "That is a convention, too. Here an equal draw is no win.",
+        lambda first, second, draws: float(
+            ((first - second)[draws].sum(dim=1).sign().double() / 2 + 0.5).mean()
+        ),
+    ),
+    Misconception(
         "columns",
         "columns of the draws are taken for test sets",
         "Every *row* is a test set.",
@@ -162,6 +190,7 @@ EXERCISE = Exercise(
     checks=(
         Check(WON, 2, _won),
         Check("lets the average decide", 1, _averages, after=(WON,)),
+        Check("counts an equal draw as no win", 1, _ties, after=(WON,)),
     ),
     hints=(
         "A row of `draws` is a list of places. Indexing the scores with the whole matrix, `scores[draws]`, "
@@ -177,12 +206,4 @@ EXERCISE = Exercise(
         Alternative("how often each item came", _by_counts),
         Alternative("differences taken from a list", _with_take),
     ),
-    equivalents={
-        "leads = (first - second)[draws].sum(dim=1)  ⟶  sum becomes mean": (
-            "an average has the sign of its sum"
-        ),
-        "return float((leads > 0).double().mean())  ⟶  `>` becomes `>=`": (
-            "no draw has a tie: in real scores, rounding would decide it"
-        ),
-    },
 )

@@ -241,9 +241,4 @@ EXERCISE = Exercise(
         Alternative("micro as the accuracy", _micro_is_accuracy),
         Alternative("a choice instead of a bound", _where),
     ),
-    equivalents={
-        "f1 = 2 * hits / (said + there).clamp(min=1)  ⟶  1 becomes 2": (
-            "said + there is at least 2 where there is a hit; without a hit 0 stands above the line"
-        ),
-    },
 )
