@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import textwrap
+from contextlib import nullcontext
 
 import nbformat
 import pytest
 
-from autograder import cli
+from autograder import cli, commands
+from autograder.child import AnswerProcess
 from autograder.exercises import all_exercises, find
 from autograder.sandbox import LEVELS
 
@@ -22,9 +24,17 @@ FIELDS = {
 }
 
 
+@pytest.fixture(scope="module")
+def worker():
+    """One process for all answers: each runs in a fork of its own, as in a notebook with many."""
+    with AnswerProcess() as process:
+        yield process
+
+
 @pytest.fixture
-def run(capfd, tmp_path):
+def run(capfd, tmp_path, worker, monkeypatch):
     """Call the command line with an answer's text; gives the exit code, the parsed JSON and stderr."""
+    monkeypatch.setattr(commands, "AnswerProcess", lambda device: nullcontext(worker))
 
     def call(exercise, answer, *options):
         path = tmp_path / "answer.py"
