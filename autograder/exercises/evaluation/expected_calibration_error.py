@@ -183,7 +183,7 @@ def _with_counts(confidences, correct, n_bins):
 
 
 def _with_a_matrix(confidences, correct, n_bins):
-    edges = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64)[1:-1]
+    edges = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64, device=confidences.device)[1:-1]
     member = torch.nn.functional.one_hot(torch.bucketize(confidences.double(), edges), n_bins).double()
     return float(
         (member.T @ (correct.double() - confidences.double())).abs().mean() * n_bins / len(confidences)
