@@ -1,4 +1,4 @@
-"""What is particular to chapter 9's code exercises: partial points, and answers from the field's libraries."""
+"""What is particular to chapter 9's code exercises: partial points; answers from the field's libraries."""
 
 from __future__ import annotations
 
