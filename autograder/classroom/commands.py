@@ -165,7 +165,6 @@ def grade_class(options: argparse.Namespace) -> int:
         seed = journal.seed(options.seed)
     except (submissions.NothingSubmitted, OSError) as error:
         raise UsageError(str(error)) from None
-    isolation = "each worker's level" if options.cluster else str(_isolation(options))
     seconds = options.execute_timeout if options.execute else None
     plan = crew.Plan(chapter.slug, release, seed, options.device, options.timeout, memory, seconds)
     compare = _comparison(course, chapter.slug, release, options.device) if options.execute else None
@@ -175,8 +174,10 @@ def grade_class(options: argparse.Namespace) -> int:
     if options.execute:
         known = {student: entry for student, entry in known.items() if entry.verdict.executed}
     due = [s for s in found if s.student not in known]
+    isolation = "each worker's level" if options.cluster or not due else _isolation(options)
     if not options.json:
-        print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade; answers run at {isolation}")
+        level = f"; answers run at {isolation}" if due else ""
+        print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade{level}")
         if own:
             print(f"variants of this class: {', '.join(own)}")
     verdicts = {student: entry.verdict for student, entry in known.items()}
@@ -296,6 +297,9 @@ def _print(verdicts: list[Verdict], troubles: list[str]) -> None:
     Console().print(table, markup=False)
     counts = Counter(verdict.outcome for verdict in verdicts)
     print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.most_common()) + ".")
+    if ran := [verdict for verdict in verdicts if verdict.executed]:
+        alike = [v for v in ran if v.cells and not any("executed" in note[:12] for note in v.notes)]
+        print(f"Executed: {len(alike)} of {len(ran)} notebooks show what the solution shows.")
     for trouble in troubles:
         print(f"! {trouble}")
 

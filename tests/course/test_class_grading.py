@@ -270,7 +270,7 @@ def test_a_call_that_cannot_be_served_is_told_why(course, capsys, arguments, wor
 def test_a_level_that_this_machine_lacks_is_refused(course, capsys, monkeypatch):
     process = AnswerProcess(bubblewrap=False)
     monkeypatch.setattr("autograder.classroom.commands.AnswerProcess", lambda device: process)
-    assert run(course, "grade", "3", "--require-sandbox", "sandbox") == 2
+    assert run(course, "grade", "3", "--again", "--require-sandbox", "sandbox") == 2
     assert "at least 'sandbox' is required" in capsys.readouterr().err
 
 

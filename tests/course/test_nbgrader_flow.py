@@ -7,10 +7,12 @@ end nbgrader's whole batch. The marks are read from nbgrader's gradebook through
 
 from __future__ import annotations
 
+import shutil
+
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from nbgrader_class import SLUG, WORDS, class_of
+from nbgrader_class import ROOT, SLUG, WORDS, class_of
 
 from autograder.exercises import all_exercises, find
 
@@ -69,5 +71,6 @@ def test_the_feedback_names_the_mistakes_and_shows_no_solution(course):
 
 
 def test_a_solved_chapter_validates(marked):
-    ran = marked.nbgrader("validate", f"solutions/{SLUG}/{SLUG}.ipynb")
+    shutil.copytree(ROOT / "solutions" / "00-tools", marked.root / "solutions" / "00-tools")  # the quickest
+    ran = marked.nbgrader("validate", "solutions/00-tools/00-tools.ipynb")
     assert ran.returncode == 0 and "Success! Your notebook passes all the tests." in ran.stdout, ran.stdout

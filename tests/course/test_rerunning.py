@@ -306,7 +306,9 @@ def test_executed_once_is_executed(executed, capsys):
     _, command = executed
     for extra in ([], ["--execute"]):
         assert main([*command[:-3], *command[-2:], *extra]) == 0
-        assert "0 of 3 submissions to grade" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "0 of 3 submissions to grade" in out
+        assert "Executed: 2 of 3 notebooks show what the solution shows." in out
 
 
 def test_without_the_solutions_it_is_told_why(executed, tmp_path, capsys):
