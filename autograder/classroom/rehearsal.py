@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from autograder.exercise import Chapter, Exercise
@@ -74,13 +75,21 @@ def _text(chapter: Chapter, exercise: Exercise, function: Callable[..., Any]) ->
     code = function.__code__
     namespace: dict[str, Any] = {}
     exec(chapter.imports, namespace)
-    globals_used = [name for name in code.co_names if name in function.__globals__]
+    globals_used = [name for name in _names(code) if name in function.__globals__]
     if code.co_freevars or any(n not in namespace and not hasattr(builtins, n) for n in globals_used):
         return None
     text = textwrap.dedent(inspect.getsource(function))
     if not text.startswith(f"def {function.__name__}("):
         return None
     return text.replace(f"def {function.__name__}(", f"def {exercise.answer_name}(", 1)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names that a function looks up, those of its comprehensions and inner functions too."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def write(player: Player, folder: Path, notebook: dict[str, Any]) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import csv
+import dis
 import json
 import os
 import random
@@ -21,7 +23,7 @@ from nbgrader.api import Gradebook
 from nbgrader_class import ROOT, SLUG, answers, class_of, submission
 
 from autograder.child import AnswerProcess
-from autograder.classroom import similarity
+from autograder.classroom import rehearsal, similarity
 from autograder.classroom.journal import Journal
 from autograder.classroom.recording import Book
 from autograder.cli import main
@@ -250,6 +252,30 @@ def test_a_rehearsal_finds_everything_as_it_should_be(capsys):
     assert set(counts) == {"right", "blank", "mistaken", "hostile"}
     assert all(good == all_ for good, all_ in counts.values()) and counts["mistaken"][1] >= 30
     assert "a minute; answers ran at" in out
+
+
+def test_an_answer_that_leans_on_its_module_is_no_player():
+    """Not even by a name inside a comprehension: a learner's cell would not have it."""
+    chapter = find_chapter(9)
+    stood = 0
+    for exercise in chapter.exercises:
+        for answer in (*exercise.alternatives, *exercise.misconceptions):
+            if (text := rehearsal._text(chapter, exercise, answer.answer)) is not None:
+                namespace = {}
+                exec(chapter.imports, namespace)
+                exec(text, namespace)
+                found = {instruction.argval for code in _codes(namespace[exercise.answer_name].__code__)
+                         for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
+                assert all(name in namespace or hasattr(builtins, name) for name in found), (answer, found)
+                stood += 1
+    assert stood >= 20
+
+
+def _codes(code):
+    yield code
+    for constant in code.co_consts:
+        if hasattr(constant, "co_code"):
+            yield from _codes(constant)
 
 
 @pytest.mark.parametrize(
