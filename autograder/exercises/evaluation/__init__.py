@@ -22,6 +22,7 @@ CHAPTER = Chapter(
     imports="""\
 import copy
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
