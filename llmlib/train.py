@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=_positive, help="train for so many steps instead of the preset's")
     length.add_argument(
-        "--seconds", type=_seconds, help="train for so long: the schedule follows the clock (no exact resume)"
+        "--seconds", type=_seconds, help="train for so long: the schedule follows the clock, also resumed"
     )
     parser.add_argument("--seed", type=int, help="of the first weights and of the batches (default: 1337)")
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/CORPUS-PRESET)")

@@ -133,7 +133,7 @@ MEASURE = (
         "absolute-values",
         "absolute values are added up instead of squares",
         "Take a parameter with two entries.",
-        _measured(lambda gradients: sum(gradient.abs().sum() for gradient in gradients)),
+        _measured(lambda gradients: torch.cat([g.flatten() for g in gradients]).abs().sum()),
     ),
     Misconception(
         "largest-entry",
