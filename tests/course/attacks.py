@@ -163,7 +163,9 @@ def rename_checks(notebook):
 
 
 def copy_checks_first(notebook):
-    cells = [nbformat.from_dict({**c, "id": f"first-{n}", "source": "99"}) for n, c in enumerate(checks(notebook))]
+    cells = [
+        nbformat.from_dict({**c, "id": f"first-{n}", "source": "99"}) for n, c in enumerate(checks(notebook))
+    ]
     notebook.cells[:0] = cells
 
 

@@ -264,8 +264,12 @@ def test_an_answer_that_leans_on_its_module_is_no_player():
                 namespace = {}
                 exec(chapter.imports, namespace)
                 exec(text, namespace)
-                found = {instruction.argval for code in _codes(namespace[exercise.answer_name].__code__)
-                         for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
+                found = {
+                    instruction.argval
+                    for code in _codes(namespace[exercise.answer_name].__code__)
+                    for instruction in dis.get_instructions(code)
+                    if instruction.opname == "LOAD_GLOBAL"
+                }
                 assert all(name in namespace or hasattr(builtins, name) for name in found), (answer, found)
                 stood += 1
     assert stood >= 20
