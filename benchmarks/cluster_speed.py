@@ -46,7 +46,7 @@ def main() -> None:
             seeds = itertools.count()
 
             def run(address: str) -> None:
-                verdicts = list(grade_on(address, Plan(SLUG, release, seed=next(seeds)), found))
+                verdicts = list(grade_on(address, Plan(SLUG, release.read_bytes(), seed=next(seeds)), found))
                 assert len(verdicts) == options.submissions
 
             runners = {name: lambda a=address: run(a) for name, address in clusters.items()}

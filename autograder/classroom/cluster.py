@@ -1,260 +1,376 @@
-"""Graders on other machines: the same jobs, sent to a Dask scheduler.
+"""Graders on other machines: the same jobs, sent to the workers of a Dask cluster (`dask.distributed`).
 
-A submission travels as bytes, with the released notebook; a verdict comes back as plain values. A Dask worker
-is a machine of the instructor's: it knows the checks and the class's seed, and locks each answer in as this
-machine would. A worker that dies takes nothing along but time: Dask gives its jobs to another one. What ends
-several workers in a row is a fault of the grader, never a learner's zero.
-
-A scheduler obeys whoever reaches it. It belongs on a private network, or behind TLS ("tls://…").
+A submission travels as bytes, after everything that can be refused has been refused here; its verdict comes
+back as JSON. So other machines need the course, and no shared folder. A worker that dies takes nothing along:
+Dask gives its jobs to others. A submission that workers keep dying of is graded once more, alone; if they die
+again, that is a fault of the grader, with the reason, and no learner's zero.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import dataclasses
-import functools
-import hashlib
-import importlib
-import os
-import tempfile
-import threading
+import json
+import logging
+import queue
+import re
+import secrets
+import sys
 import time
-import zlib
-from collections.abc import Iterator
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from autograder.classroom import station
 from autograder.classroom.crew import Plan
-from autograder.classroom.grader import Grader, Verdict
-from autograder.classroom.journal import code_version
-from autograder.classroom.submissions import Submission, Unreadable, read_bytes
-from autograder.sandbox import LEVELS
+from autograder.classroom.grader import Verdict
+from autograder.classroom.submissions import Submission, Unreadable, bytes_of, parse
 
-LOCAL = "local:"  # local:4 starts four workers here
-CONNECT_SECONDS = 15.0
-WORKER_SECONDS = 60.0  # how long a cluster may have no worker at all
-WAITING_JOBS = 3  # for each worker: enough to keep it busy, few enough to hold their bytes here
-NO_GPU = "graded on the CPU: no worker of the cluster offers a GPU"
-NO_CUDA = "graded on the CPU: the worker finds no CUDA device"
+CONNECT_SECONDS = 15
+PATIENCE = 300.0  # for a first worker, and for another one after the last has gone
+REMIND_SECONDS = 30.0
+FETCH_SECONDS = 60
+SILENT = logging.CRITICAL + 1
+LOOK_SECONDS = 1.0
+AHEAD = 2  # jobs at a worker: one is graded, one lies ready
+MOST_SENDINGS = 3  # of one job that somebody cancels, or whose verdict is lost on its way
+START = "dask worker ADDRESS --nworkers -1 --nthreads 1"
+KEPT = "What was graded is kept: run the same command again to go on"
+LOCAL = re.compile(r"local:([1-9]\d{0,2})")
 
 
 class ClusterError(RuntimeError):
-    """The cluster cannot grade; the message says why and what to do. Verdicts that were reached stay."""
+    """The cluster cannot be used; the message says why, and what to do."""
 
 
-class Unfit(RuntimeError):
-    """Raised on a worker that must not grade: another version of the course, or too weak an isolation."""
+@dataclass
+class _Job:
+    """A submission on its way. killed: how often Dask gave it up because its workers died."""
+
+    submission: Submission
+    sendings: int = 0
+    killed: int = 0
 
 
-def grade_on(
-    address: str,
-    plan: Plan,
-    submissions: list[Submission],
-    *,
-    least: str = "limits",
-    patience: float = WORKER_SECONDS,
-) -> Iterator[Verdict]:
-    """The verdicts, in the order in which they are reached. Closing the iterator withdraws the other jobs.
+class Cluster:
+    """The workers of a cluster, ready to grade. Use it in a `with` block.
 
-    address:  of a scheduler ("tcp://10.0.0.5:8786"), the file that it wrote, or "local:4".
-    least:    the isolation below which a worker must not grade.
-    patience: seconds that the cluster may be without a worker.
-
-    Raises:
-        ClusterError: there is no such cluster, it has no workers, or they are not fit.
+    address:  of the scheduler (`tcp://…`, `tls://…`), its scheduler file, or `local:N` for N workers here.
+    least:    the level of isolation that every worker must reach.
+    patience: seconds to wait for a worker.
+    say:      tells the instructor what is being waited for.
     """
-    distributed = _distributed()
-    with contextlib.ExitStack() as stack:
-        client = _connected(distributed, address, stack)
-        _wait_for_workers(distributed, client, address, patience)
-        plan, note = _with_device(client, plan)
-        here, sendable = _read(plan, submissions)
-        yield from here
-        jobs = iter(sendable)
-        send = functools.partial(_send, client, plan, _packed(plan.release.read_bytes()), least)
-        pending: dict[Any, Submission] = {}
-        stack.callback(lambda: client.cancel(list(pending)))
+
+    def __init__(
+        self,
+        address: str,
+        plan: Plan,
+        *,
+        least: str = "kernel",
+        patience: float = PATIENCE,
+        say: Callable[[str], None] = lambda words: None,
+    ):
+        self.address, self.plan, self.patience, self.say = address, plan, patience, say
+        self.isolation: list[str] = []  # of the workers, each once
+        self._least = least
+        self._token = secrets.token_hex(8)
+        self._fit = 0  # workers that a job can go to
+        self._looked = self._seen = self._said = 0.0  # when: for workers; at one; that there is none
+
+    def __enter__(self) -> Cluster:
+        """
+        Raises:
+            ClusterError: it cannot be used.
+        """
+        with contextlib.ExitStack() as stack:
+            self._dask = _dask()
+            stack.enter_context(_quiet())
+            self._client = stack.enter_context(contextlib.closing(_connect(self._dask, self.address, stack)))
+            self._compare_versions()
+            self._wait_for_a_worker()
+            if self.plan.device == "cuda" and not self._workers(gpu=True):
+                remark = "no worker of the cluster offers a GPU: graded on the CPU"
+                self.plan = replace(self.plan, device="cpu", remark=remark)
+                self.say(remark)
+            self._order = station.order(self._token, self.plan, self._least)
+            stack.callback(self._end)
+            self._begin()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+    def __str__(self) -> str:
+        count = "1 worker" if self._fit == 1 else f"{self._fit} workers"
+        return f"{count} at {self.address}, answers run at {' or '.join(self.isolation)}"
+
+    def grade_all(self, submissions: list[Submission]) -> Iterator[Verdict]:
+        """The verdicts, in the order in which they are reached. Closing the iterator cancels the rest.
+
+        Raises:
+            ClusterError: the cluster has gone, or a worker that has joined cannot be used.
+        """
+        due = deque(_Job(submission) for submission in submissions)
+        alone: deque[_Job] = deque()  # those that workers died of: last, one at a time
+        waiting: dict[Any, _Job] = {}
+        reached: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        try:
+            while due or alone or waiting:
+                if time.monotonic() > self._looked + LOOK_SECONDS:
+                    self._look_for_workers()
+                if not waiting or (due and len(waiting) < AHEAD * self._fit):
+                    job = (due or alone).popleft()
+                    if (verdict := self._refused(job.submission)) is not None:
+                        yield verdict
+                        continue
+                    future = self._send(job)
+                    waiting[future] = job
+                    future.add_done_callback(reached.put)
+                    continue
+                with contextlib.suppress(queue.Empty):
+                    future = reached.get(timeout=LOOK_SECONDS)
+                    job = waiting.pop(future)
+                    if (verdict := self._verdict(job, future)) is not None:
+                        yield verdict
+                    else:
+                        (alone if job.killed else due).append(job)
+        finally:
+            with contextlib.suppress(Exception):
+                self._client.cancel(list(waiting), force=True)
+
+    def _refused(self, submission: Submission) -> Verdict | None:
+        """The verdict on what need not be sent, because nobody could read it."""
+        try:
+            parse(bytes_of(submission), submission.path.name)
+        except Unreadable as problem:
+            verdict = self.plan.grader().unreadable(submission.student, problem)
+            return replace(verdict, executed=self.plan.execute is not None)
+        return None
+
+    def _send(self, job: _Job) -> Any:
+        job.sendings += 1
+        submission = job.submission
+        resources = {"GPU": 1} if self.plan.device == "cuda" else None
+        arguments = (self._order, submission.student, submission.path.name, bytes_of(submission))
+        key = f"grade-{secrets.token_hex(16)}"
+        return self._client.submit(_there("grade"), *arguments, key=key, pure=False, resources=resources)
+
+    def _verdict(self, job: _Job, future: Any) -> Verdict | None:
+        """None: it has to be sent again."""
+        submission, home = job.submission, self.plan.grader()
+        try:
+            told = json.loads(future.result(timeout=FETCH_SECONDS))
+        except self._dask.KilledWorker as killed:
+            job.killed += 1
+            if job.killed == 1:
+                return None
+            deaths = killed.allowed_failures + 1
+            return home.fault(
+                submission.student, f"its worker died, and when it was graded alone {deaths} more"
+            )
+        except ModuleNotFoundError as missing:
+            raise ClusterError(_no_course(missing)) from None
+        except (CancelledError, TimeoutError, OSError) as lost:
+            if job.sendings < MOST_SENDINGS:
+                return None
+            return home.fault(submission.student, f"sent {job.sendings} times, and lost: {lost}")
+        except Exception as error:  # the worker's own
+            return home.fault(submission.student, f"{type(error).__name__}: {str(error)[:200]}")
+        if "unfit" in told:
+            raise ClusterError(f"a worker of {self.address} cannot grade: {told['unfit']}. {KEPT}")
+        try:
+            verdict = Verdict.from_plain(told["verdict"])
+        except (ValueError, TypeError, KeyError) as error:
+            return home.fault(submission.student, f"its worker sent no verdict ({error})")
+        if (verdict.student, verdict.chapter) != (submission.student, self.plan.chapter):
+            return home.fault(submission.student, "its worker sent the verdict on something else")
+        return verdict
+
+    def _begin(self) -> None:
+        """Every worker starts its grader; one that cannot is named."""
+        workers = self._workers()
+        self._fit = len(workers)
+        self.say(f"starting the graders of {self._fit} workers at {self.address}")
+        begin = _there_meanwhile("begin")
+        told = self._client.run(begin, self._order, workers=list(workers), on_error="return")
+        unfit = []
+        for worker, answer in told.items():
+            if isinstance(answer, ModuleNotFoundError):
+                raise ClusterError(_no_course(answer))
+            if isinstance(answer, OSError):  # it went meanwhile
+                continue
+            why = answer.get("unfit") if isinstance(answer, dict) else f"{type(answer).__name__}: {answer}"
+            unfit += [f"{worker}: {why}"] if why else []
+        if unfit:
+            more = f" (and {len(unfit) - 3} more)" * (len(unfit) > 3)
+            raise ClusterError(
+                f"{len(unfit)} of {len(told)} workers cannot grade. {'; '.join(unfit[:3])}{more}. "
+                "Put the same version of the course on each, restart them, and run the command again"
+            )
+        self.isolation = sorted({a["isolation"] for a in told.values() if isinstance(a, dict)})
+        if any(about["nthreads"] > 1 for about in workers.values()):
+            self.say(f"a worker grades one submission at a time, whatever its threads: {START}")
+
+    def _end(self) -> None:
+        if self._client.status == "running":
+            with contextlib.suppress(Exception):
+                self._client.run(_there_meanwhile("end"), self._token, on_error="ignore")
+
+    def _workers(self, *, gpu: bool | None = None) -> dict[str, Any]:
+        """The workers that a job can go to."""
+        gpu = self.plan.device == "cuda" if gpu is None else gpu
+        known = self._client.scheduler_info()["workers"]
+        return {w: about for w, about in known.items() if not gpu or about["resources"].get("GPU", 0) >= 1}
+
+    def _look_for_workers(self, *, gpu: bool | None = None) -> None:
+        """
+        Raises:
+            ClusterError: the scheduler has gone, or there has been no worker for too long.
+        """
+        self._looked = now = time.monotonic()
+        if self._client.status not in ("running", "connecting"):
+            raise ClusterError(f"the scheduler at {self.address} has gone. {KEPT}")
+        with contextlib.suppress(OSError, KeyError):
+            self._fit = len(self._workers(gpu=gpu))
+        if self._fit or not self._seen:
+            self._seen = now
+        missed = now - self._seen
+        if missed > self.patience:
+            raise ClusterError(
+                f"there has been no worker at {self.address} for {missed:.0f} s. Start some ({START}), "
+                f"or wait longer with --cluster-wait S. {KEPT}"
+            )
+        if not self._fit and now > self._said + REMIND_SECONDS:
+            self._said = now
+            left = self.patience - missed
+            self.say(f"no worker at {self.address}: waiting {left:.0f} s more for one ({START})")
+
+    def _wait_for_a_worker(self) -> None:
         while True:
-            room = WAITING_JOBS * max(1, len(client.scheduler_info(n_workers=-1)["workers"])) - len(pending)
-            for submission, data in (job for _, job in zip(range(room), jobs, strict=False)):
-                pending[send(submission, data)] = submission
-            if not pending:
+            self._look_for_workers(gpu=False)
+            if self._fit:
                 return
-            for future in _some(distributed, client, list(pending), address, patience):
-                submission = pending.pop(future)
-                verdict = _verdict(distributed, future, plan, submission, address)
-                yield dataclasses.replace(verdict, notes=[*verdict.notes, note]) if note else verdict
+            time.sleep(min(LOOK_SECONDS, self.patience))
+
+    def _compare_versions(self) -> None:
+        """Processes that speak to each other in pickles must agree in Python and in Dask."""
+        found = self._client.get_versions()
+        here = _here()
+        others = {"the scheduler": found["scheduler"], **found["workers"]}
+        for who, about in others.items():
+            there = _packages(about)
+            if there != here:
+                raise ClusterError(
+                    f"{who} at {self.address} has {_named(there)}, and this machine has {_named(here)}. "
+                    "Install the course's requirements.lock on every machine, with the same Python"
+                )
 
 
-def _distributed() -> Any:
-    try:
-        return importlib.import_module("distributed")
-    except ModuleNotFoundError:
-        raise ClusterError(
-            "--cluster needs Dask, which is not installed here: "
-            "pip install 'from-tokens-to-gpt[cluster]', or: make env in a clone of the course"
-        ) from None
+def grade_on(address: str, plan: Plan, submissions: list[Submission], **about: Any) -> Iterator[Verdict]:
+    """The verdicts of a cluster that is used for these alone. `about`: see `Cluster`."""
+    with Cluster(address, plan, **about) as workers:
+        yield from workers.grade_all(submissions)
 
 
-def _connected(distributed: Any, address: str, stack: contextlib.ExitStack) -> Any:
-    """A client of the scheduler, which `stack` closes."""
-    if address.startswith(LOCAL):
-        count = address.removeprefix(LOCAL)
-        if not count.isdigit() or int(count) < 1:
-            raise ClusterError(f"expected local:N with a number of workers from 1: got {address}")
-        options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
-        own = distributed.LocalCluster(n_workers=int(count), **options)
-        return stack.enter_context(distributed.Client(stack.enter_context(own)))
-    about = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
-    try:
-        return stack.enter_context(distributed.Client(**about, timeout=CONNECT_SECONDS))
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ClusterError(
-            f"there is no Dask scheduler at {address} ({why}). Start one with `dask scheduler`, and name the "
-            "address that it prints: --cluster tcp://HOST:8786"
-        ) from None
+def _here() -> tuple[str, str]:
+    return f"{sys.version_info[0]}.{sys.version_info[1]}", _dask().__version__
 
 
-def _wait_for_workers(distributed: Any, client: Any, address: str, patience: float) -> None:
-    with contextlib.suppress(TimeoutError, distributed.TimeoutError):
-        client.wait_for_workers(1, timeout=patience)
-        return
-    raise ClusterError(
-        f"the scheduler at {address} has had no worker for {patience:g} seconds. On each machine that has "
-        f"the course, start one: dask worker {address} --nthreads 1 --nworkers -1"
+def _packages(about: dict[str, Any]) -> tuple[str, str]:
+    packages = about.get("packages", {})
+    python = ".".join(str(packages.get("python", "?")).split(".")[:2])
+    return python, str(packages.get("distributed", "?"))
+
+
+def _named(versions: tuple[str, str]) -> str:
+    return "Python {} with distributed {}".format(*versions)
+
+
+def _no_course(missing: ModuleNotFoundError) -> str:
+    return (
+        f"a worker does not have the course ({missing}). On each machine of the cluster: pip install "
+        '"from-tokens-to-gpt[course,cluster]" from this checkout, then start its workers in that environment'
     )
 
 
-def _with_device(client: Any, plan: Plan) -> tuple[Plan, str]:
-    """The plan as the cluster can follow it, and what to say if that is not as it was asked."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if plan.device == "cpu" or any(worker.get("resources", {}).get("GPU") for worker in workers):
-        return plan, ""
-    return dataclasses.replace(plan, device="cpu"), NO_GPU
+def _there(name: str) -> Callable[..., Any]:
+    """A function of `autograder.classroom.station`, sent by its text: the scheduler needs no course."""
+
+    def at_the_worker(*arguments: Any) -> Any:
+        import importlib
+
+        return getattr(importlib.import_module("autograder.classroom.station"), name)(*arguments)
+
+    return at_the_worker
 
 
-def _read(
-    plan: Plan, submissions: list[Submission]
-) -> tuple[Iterator[Verdict], Iterator[tuple[Submission, bytes]]]:
-    """The verdicts on what cannot be sent, and the bytes of the rest, read when they are asked for."""
-    refused, readable = [], []
-    for submission in submissions:
-        try:
-            if not submission.refused:
-                read_bytes(submission.path)
-            (refused if submission.refused else readable).append(submission)
-        except Unreadable:
-            refused.append(submission)
-    grader = plan.grader() if refused else None  # not started: it reads, and runs nothing
-    verdicts = (grader.grade(submission) for submission in refused) if grader else iter(())
-    return iter(verdicts), ((submission, read_bytes(submission.path)) for submission in readable)
+def _there_meanwhile(name: str) -> Callable[..., Any]:
+    """The same beside the worker's jobs, and without holding up its conversation with the scheduler."""
+    there = _there(name)
+
+    async def at_the_worker(*arguments: Any) -> Any:
+        import asyncio
+
+        return await asyncio.to_thread(there, *arguments)
+
+    return at_the_worker
 
 
-def _packed(data: bytes) -> bytes:
-    return zlib.compress(data, 1)
-
-
-def _send(client: Any, plan: Plan, release: bytes, least: str, submission: Submission, data: bytes) -> Any:
-    about = {**dataclasses.asdict(plan), "release": release}
-    own = {"student": submission.student, "name": submission.path.name, "data": _packed(data)}
-    resources = {"GPU": 1} if plan.device == "cuda" else None
-    return client.submit(grade_here, about, own, least, code_version(), pure=False, resources=resources)
-
-
-def _some(distributed: Any, client: Any, pending: list[Any], address: str, patience: float) -> list[Any]:
-    """The jobs that are done; at least one."""
-    last_seen = time.monotonic()
-    while True:
-        with contextlib.suppress(TimeoutError, distributed.TimeoutError):
-            return list(distributed.wait(pending, timeout=1.0, return_when="FIRST_COMPLETED").done)
-        if client.status != "running" or any(future.status in ("lost", "cancelled") for future in pending):
-            raise ClusterError(
-                f"the scheduler at {address} is gone. Start it, and run the same command again"
-            )
-        if client.scheduler_info(n_workers=-1)["workers"]:
-            last_seen = time.monotonic()
-        elif time.monotonic() - last_seen > patience:
-            _wait_for_workers(distributed, client, address, 0.1)
-
-
-def _verdict(distributed: Any, future: Any, plan: Plan, submission: Submission, address: str) -> Verdict:
+def _dask() -> Any:
     try:
-        return Verdict.from_plain(future.result())
-    except Unfit as unfit:
-        raise ClusterError(str(unfit)) from None
-    except distributed.KilledWorker:
-        return plan.grader().fault(submission.student, "the workers that graded this died, one after another")
-    except distributed.CancelledError:
+        import distributed
+    except ImportError as error:
         raise ClusterError(
-            f"the scheduler at {address} withdrew the jobs. Run the same command again"
+            f'--cluster needs Dask ({error}): pip install "from-tokens-to-gpt[cluster]", or in the course\'s '
+            "folder: .venv/bin/pip install -r requirements.lock"
         ) from None
-    except ModuleNotFoundError as missing:
-        raise ClusterError(
-            f"a worker has no module {missing.name!r}: install this version of the course on every machine"
-        ) from None
-    except Exception as error:  # whatever came back was no verdict
-        return plan.grader().fault(submission.student, f"{type(error).__name__}: {str(error)[:200]}")
+    return distributed
 
 
-# --- On a worker.
-
-_lock = threading.Lock()  # a worker may have several threads; a grader is for one
-_warm: dict[
-    str, tuple[Grader, str, contextlib.ExitStack]
-] = {}  # the last plan's grader, by what it depends on
-
-
-def grade_here(about: dict[str, Any], submission: dict[str, Any], least: str, version: str) -> dict[str, Any]:
-    """A verdict as plain values, reached by this process.
-
-    about:      the fields of a `Plan`, with the bytes of the release in the place of its path.
-    submission: the student, the file's name, and its bytes.
-
-    Raises:
-        Unfit: this worker has another version of the course, or cannot lock answers in well enough.
-    """
-    if code_version() != version:
-        raise Unfit(
-            f"the worker on {os.uname().nodename} has another version of the course than this machine: "
-            "update both to the same commit, and restart the worker"
+def _connect(dask: Any, address: str, stack: contextlib.ExitStack) -> Any:
+    """A client of the scheduler; for `local:N` the cluster is made first, and ends with `stack`."""
+    options: dict[str, Any] = {"timeout": CONNECT_SECONDS, "name": "autograder", "set_as_default": False}
+    if local := LOCAL.fullmatch(address):
+        cluster = dask.LocalCluster(
+            n_workers=int(local[1]),
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=None,
+            silence_logs=SILENT,
         )
-    with _lock, tempfile.TemporaryDirectory(prefix="autograder-") as folder:
-        grader, note = _grader(about)
-        if LEVELS.index(grader.isolation) < LEVELS.index(least):
-            raise Unfit(
-                f"the worker on {os.uname().nodename} can lock answers in at the level {grader.isolation!r}, "
-                f"and at least {least!r} is required: install bubblewrap there, or say --allow-unsafe"
-            )
-        path = Path(folder) / Path(submission["name"]).name
-        path.write_bytes(zlib.decompress(submission["data"]))
-        verdict = grader.grade(Submission(submission["student"], path))
-    return dataclasses.replace(verdict, notes=[*verdict.notes, note] if note else verdict.notes).as_plain()
+        return dask.Client(stack.enter_context(cluster), **options)
+    if "://" not in address and not Path(address).is_file():
+        raise ClusterError(
+            f"there is no Dask scheduler at {address}: expected its address (tcp://HOST:8786), the file "
+            "that it wrote, or local:N with a number of workers from 1"
+        )
+    try:
+        given = {"scheduler_file": address} if "://" not in address else {"address": address}
+        return dask.Client(**given, **options)
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise ClusterError(
+            f"there is no Dask scheduler at {address} ({type(error).__name__}: {first[:200]}). Start one "
+            "with `dask scheduler` and name the address that it prints. If it runs: is its port open to this "
+            "machine, and does it want tls://?"
+        ) from None
 
 
-def _grader(about: dict[str, Any]) -> tuple[Grader, str]:
-    """The warm grader of a plan, which is made if the last one was of another plan; and what to note."""
-    key = hashlib.sha256(repr(sorted(about.items())).encode()).hexdigest()
-    if key not in _warm:
-        _close()
-        import torch
-
-        torch.set_num_threads(1)
-        note = ""
-        if about["device"] == "cuda" and not torch.cuda.is_available():
-            about, note = {**about, "device": "cpu"}, NO_CUDA
-        stack = contextlib.ExitStack()
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autograder-")))
-        release = folder / "release.ipynb"
-        release.write_bytes(zlib.decompress(about["release"]))
-        _warm[key] = stack.enter_context(Plan(**{**about, "release": release}).grader()), note, stack
-    return _warm[key][:2]
-
-
-def _close() -> None:
-    while _warm:
-        _warm.popitem()[1][2].close()
-
-
-atexit.register(_close)
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask's own reports of lost workers and connections: what matters of them is said in our words."""
+    handlers = [h for name in ("distributed", "tornado", "asyncio") for h in logging.getLogger(name).handlers]
+    levels = [handler.level for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(SILENT)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="distributed")
+            yield
+    finally:
+        for handler, level in zip(handlers, levels, strict=True):
+            handler.setLevel(level)

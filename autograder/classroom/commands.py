@@ -8,8 +8,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from autograder.files import write_atomically
 from autograder.sandbox import LEVELS, SandboxError, require
 
 MEGABYTE = 1 << 20
+Grading = Callable[[list[submissions.Submission]], Iterator[Verdict]]
 MOST_ATTEMPTS = 2  # to write into a gradebook that refuses
 
 
@@ -55,6 +56,8 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
                        help="how many graders side by side (default: the cores)")  # fmt: skip
     grade.add_argument("--cluster", metavar="ADDRESS",
                        help="a Dask scheduler to grade on: tcp://HOST:8786, a file, local:N")  # fmt: skip
+    grade.add_argument("--cluster-wait", type=float, default=cluster.PATIENCE, metavar="S",
+                       help=f"how long to wait for a worker (default: {cluster.PATIENCE:g})")  # fmt: skip
     grade.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     grade.add_argument("--timeout", type=float, metavar="S", help="seconds for an exercise")
     grade.add_argument("--memory", type=_count, metavar="MB", help="memory for an answer (default: 1024)")
@@ -166,46 +169,42 @@ def grade_class(options: argparse.Namespace) -> int:
     except (submissions.NothingSubmitted, OSError) as error:
         raise UsageError(str(error)) from None
     seconds = options.execute_timeout if options.execute else None
-    plan = crew.Plan(chapter.slug, release, seed, options.device, options.timeout, memory, seconds)
+    handed_out = release.read_bytes()
+    plan = crew.Plan(chapter.slug, handed_out, seed, options.device, options.timeout, memory, seconds)
     compare = _comparison(course, chapter.slug, release, options.device) if options.execute else None
-    checks = f"{version(release)}:{seed}:{options.device}:{options.timeout}:{memory}"
+    checks = f"{version(handed_out)}:{seed}:{options.device}:{options.timeout}:{memory}"
     keys = {s.student: f"{submissions.digest(s.path)}:{s.refused}:{checks}" for s in found}
     known = {} if options.again else {s.student: e for s in found if (e := _unchanged(journal, s, keys))}
     if options.execute:
         known = {student: entry for student, entry in known.items() if entry.verdict.executed}
     due = [s for s in found if s.student not in known]
-    isolation = "each worker's level" if options.cluster or not due else _isolation(options)
-    if not options.json:
-        level = f"; answers run at {isolation}" if due else ""
-        print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade{level}")
-        if own:
-            print(f"variants of this class: {', '.join(own)}")
     verdicts = {student: entry.verdict for student, entry in known.items()}
-    book = Book(course, chapter.slug, release)
-    waiting: list[Entry] = []
     paths = {s.student: s.path.parent for s in found}
-    for student, entry in known.items():
-        if not entry.recorded:
-            _record(book, journal, entry, paths[student], waiting)
-    jobs = max(1, min(options.jobs, len(due)))
-    graders = crew.grade_all(plan, due, jobs)
-    if options.cluster:
-        graders = cluster.grade_on(options.cluster, plan, due, least=_least(options))
-    bar = tqdm(total=len(due), desc="grading", unit="submission", disable=not sys.stderr.isatty())
-    with bar, closing(graders) as reached:
-        for verdict in _or_usage(reached) if due else ():
-            verdict = compare(verdict) if compare else verdict
-            entry = Entry(verdict, keys[verdict.student], seed)
-            try:
-                journal.write(entry)
-            except OSError as error:
-                raise UsageError(
-                    f"cannot write {error.filename}: {error.strerror}. {len(verdicts)} verdicts are kept; "
-                    "make room and run the same command again"
-                ) from None
-            verdicts[verdict.student] = verdict
-            _record(book, journal, entry, paths[verdict.student], waiting)
-            bar.update()
+    waiting: list[Entry] = []
+    with _graders(options, plan, len(due)) as (where, grade_all):
+        if not options.json:
+            print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade{where}")
+            if own:
+                print(f"variants of this class: {', '.join(own)}")
+        book = Book(course, chapter.slug, release)
+        for student, entry in known.items():
+            if not entry.recorded:
+                _record(book, journal, entry, paths[student], waiting)
+        bar = tqdm(total=len(due), desc="grading", unit="submission", disable=not sys.stderr.isatty())
+        with bar, closing(grade_all(due)) as reached:
+            for verdict in reached if due else ():
+                verdict = compare(verdict) if compare else verdict
+                entry = Entry(verdict, keys[verdict.student], seed)
+                try:
+                    journal.write(entry)
+                except OSError as error:
+                    raise UsageError(
+                        f"cannot write {error.filename}: {error.strerror}. {len(verdicts)} verdicts are "
+                        "kept; make room and run the same command again"
+                    ) from None
+                verdicts[verdict.student] = verdict
+                _record(book, journal, entry, paths[verdict.student], waiting)
+                bar.update()
     troubles = _record_late(book, journal, waiting, paths)
     book.close()
     ordered = [verdicts[s.student] for s in found]
@@ -227,8 +226,37 @@ def _comparison(course: Path, slug: str, release: Path, device: str) -> Callable
     return lambda verdict: rerunning.compared(verdict, reference, given, device)
 
 
-def _isolation(options: argparse.Namespace) -> str:
-    with AnswerProcess(device=options.device) as process:
+@contextmanager
+def _graders(options: argparse.Namespace, plan: crew.Plan, count: int) -> Iterator[tuple[str, Grading]]:
+    """Who grades so many submissions, in words that go after the number; and what takes them."""
+    if not count:
+        yield "", lambda due: crew.grade_all(plan, due, 1)
+        return
+    if options.cluster is None:
+        here = plan.on_this_machine()
+        jobs = min(options.jobs, count)
+        yield f"; answers run at {_isolation(options, here)}", lambda due: crew.grade_all(here, due, jobs)
+        return
+    if _least(options) == LEVELS[0]:
+        raise UsageError(
+            "an answer that is not locked in could reach the cluster's scheduler, which runs whatever it is "
+            f"told: with --cluster the least level is {LEVELS[1]}"
+        )
+    about = {"least": _least(options), "patience": options.cluster_wait, "say": _say}
+    try:
+        with cluster.Cluster(options.cluster, plan, **about) as workers:
+            yield f"; {workers}", workers.grade_all
+    except cluster.ClusterError as error:
+        raise UsageError(str(error)) from None
+
+
+def _say(words: str) -> None:
+    """Beside the bar, if there is one."""
+    tqdm.write(f"autograder: {words}", file=sys.stderr)
+
+
+def _isolation(options: argparse.Namespace, plan: crew.Plan) -> str:
+    with AnswerProcess(device=plan.device) as process:
         isolation = process.isolation
     assert isolation is not None
     try:
@@ -241,14 +269,6 @@ def _isolation(options: argparse.Namespace) -> str:
 
 def _least(options: argparse.Namespace) -> str:
     return options.require_sandbox or ("limits" if options.allow_unsafe else "kernel")
-
-
-def _or_usage(verdicts: Iterator[Verdict]) -> Iterator[Verdict]:
-    """The verdicts; a cluster that cannot go on is told in words."""
-    try:
-        yield from verdicts
-    except cluster.ClusterError as error:
-        raise UsageError(f"{error}. What was graded is kept") from None
 
 
 def _unchanged(journal: Journal, submission: submissions.Submission, keys: dict[str, str]) -> Entry | None:
@@ -446,7 +466,9 @@ def rehearse(options: argparse.Namespace) -> int:
         due = [
             submissions.Submission(p.name, rehearsal.write(p, Path(folder), notebook)) for p in cast.values()
         ]
-        plan = crew.Plan(chapter.slug, release, seed=time.time_ns() % 2**31, timeout=options.timeout)
+        plan = crew.Plan(
+            chapter.slug, release.read_bytes(), seed=time.time_ns() % 2**31, timeout=options.timeout
+        )
         began = time.perf_counter()
         bar = tqdm(total=len(due), desc="rehearsing", disable=not sys.stderr.isatty())
         verdicts = {}

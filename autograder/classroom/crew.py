@@ -12,11 +12,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from autograder.classroom.grader import Grader, Verdict, chapter_of, release_of
+import torch
+
+from autograder.classroom.grader import Grader, Verdict, cells_of, chapter_of
 from autograder.classroom.rerunning import ExecutingGrader
 from autograder.classroom.submissions import Submission
 from autograder.sandbox import Limits
@@ -26,25 +27,37 @@ _grader: Grader | None = None  # of a worker process, which grades nothing but t
 
 @dataclass(frozen=True)
 class Plan:
-    """How a class is graded; plain values, so that it can be sent to any process."""
+    """How a class is graded; plain values, so that it can be sent to any process and any machine.
+
+    release: the notebook that was handed out.
+    remark:  a note on every verdict, about how it was reached.
+    """
 
     chapter: str
-    release: Path
+    release: bytes
     seed: int
     device: str = "cpu"
     timeout: float | None = None
     memory: int | None = None  # bytes for an answer
     execute: float | None = None  # seconds for the whole notebook, which is run too
+    remark: str = ""
+
+    def on_this_machine(self) -> Plan:
+        """The plan as it can be carried out here: on the CPU, with a note, where there is no GPU."""
+        if self.device == "cpu" or torch.cuda.is_available():
+            return self
+        return replace(self, device="cpu", remark="there was no CUDA device: graded on the CPU")
 
     def grader(self) -> Grader:
         chapter = chapter_of(self.chapter)
         assert chapter is not None
         limits = Limits() if self.memory is None else Limits(memory=self.memory)
-        release = release_of(self.release)
+        release = cells_of(self.release)
         about: dict[str, Any] = {"seed": self.seed, "device": self.device, "timeout": self.timeout}
+        about |= {"limits": limits, "remark": self.remark}
         if self.execute is not None:
-            return ExecutingGrader(chapter, release, limits=limits, seconds=self.execute, **about)
-        return Grader(chapter, release, limits=limits, **about)
+            return ExecutingGrader(chapter, release, seconds=self.execute, **about)
+        return Grader(chapter, release, **about)
 
 
 def cores() -> int:
@@ -91,8 +104,6 @@ def _side_by_side(plan: Plan, submissions: list[Submission], jobs: int) -> Itera
 def _begin(plan: Plan) -> None:
     global _grader
     import signal
-
-    import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the instructor's Ctrl-C is the main process's to handle
     torch.set_num_threads(1)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from autograder import exercises, variants
 from autograder.answers import Answer, find_answer
 from autograder.child import AnswerProcess
-from autograder.classroom.submissions import Received, Submission, Unreadable, parse, read_bytes
+from autograder.classroom.submissions import Received, Submission, Unreadable, bytes_of, parse
 from autograder.exercise import Chapter, Exercise
 from autograder.grading import ungraded
 from autograder.merging import Cell, grade_id, is_answer
@@ -90,6 +90,7 @@ class Grader:
 
     release: the cells of the notebook that was handed out. It says which variants the class has.
     seed:    the class's secret: which inputs the checks draw.
+    remark:  a note on every verdict, about how it was reached.
     """
 
     def __init__(
@@ -101,7 +102,9 @@ class Grader:
         device: str = "cpu",
         timeout: float | None = None,
         limits: Limits | None = None,
+        remark: str = "",
     ):
+        self.remark = remark
         self.chapter = variants.chapter_of(chapter, release)
         self.release, self.seed, self.timeout = release, seed, timeout
         self.process = AnswerProcess(device=device, limits=limits)
@@ -121,16 +124,16 @@ class Grader:
     def grade(self, submission: Submission) -> Verdict:
         """A verdict, whatever was handed in; a fault of ours is one of its own."""
         try:
-            if submission.refused:
-                raise Unreadable(submission.refused, tampered="link" in submission.refused)
-            received = parse(read_bytes(submission.path), submission.path.name)
+            received = parse(bytes_of(submission), submission.path.name)
         except Unreadable as problem:
-            outcome: Outcome = "tampered" if problem.tampered else "crashed"
-            return self._nothing(submission.student, outcome, str(problem))
+            return self.unreadable(submission.student, problem)
         try:
             return self._graded(submission.student, received)
         except Exception as error:
             return self.fault(submission.student, f"{type(error).__name__}: {str(error)[:200]}")
+
+    def unreadable(self, student: str, problem: Unreadable) -> Verdict:
+        return self._nothing(student, "tampered" if problem.tampered else "crashed", str(problem))
 
     def fault(self, student: str, why: str) -> Verdict:
         """The grader's own failure on a whole submission."""
@@ -176,7 +179,7 @@ class Grader:
             student,
             self.chapter.slug,
             outcome,
-            [*faults, *tampering, *crashes, *repairs],
+            [*faults, *tampering, *crashes, *repairs, *filter(None, [self.remark])],
             self.isolation,
             [report.as_json() for report in reports],
             answers,
@@ -238,7 +241,15 @@ def release_of(path: Path) -> list[Cell]:
     Raises:
         OSError, ValueError: it is not there, or no notebook.
     """
-    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return cells_of(path.read_bytes())
+
+
+def cells_of(notebook: bytes) -> list[Cell]:
+    """
+    Raises:
+        ValueError, KeyError: it is no notebook.
+    """
+    cells = json.loads(notebook)["cells"]
     return [
         {**c, "source": c["source"] if isinstance(c["source"], str) else "".join(c["source"])} for c in cells
     ]

@@ -36,11 +36,15 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Submission:
-    """Whose it is, where it lies, and, where it cannot be graded at all, why."""
+    """Whose it is, where it lies, and, where it cannot be graded at all, why.
+
+    data: its bytes, on a machine that does not have the file.
+    """
 
     student: str
     path: Path
     refused: str = ""
+    data: bytes | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -130,6 +134,17 @@ def _only(student: str, several: list[Submission]) -> Submission:
     return Submission(
         student, several[-1].path, f"{len(several)} files are {student}'s ({names}): leave one of them"
     )
+
+
+def bytes_of(submission: Submission) -> bytes:
+    """What was handed in.
+
+    Raises:
+        Unreadable: it was refused, or there is no plain file of a bearable size.
+    """
+    if submission.refused:
+        raise Unreadable(submission.refused, tampered="link" in submission.refused)
+    return read_bytes(submission.path) if submission.data is None else submission.data
 
 
 def read_bytes(path: Path) -> bytes:

@@ -70,7 +70,7 @@ def graded(tmp_path_factory):
         attack.make(root / "submitted" / attack.name / SLUG, root, texts["right"])
     before = {p: p.read_bytes() for p in map(_notebook, (root / "submitted").iterdir()) if p is not None}
     release = root / "chapters" / SLUG / f"{SLUG}.ipynb"
-    plan = crew.Plan(SLUG, release, seed=17, timeout=3.0)
+    plan = crew.Plan(SLUG, release.read_bytes(), seed=17, timeout=3.0)
     found = submissions.find(root / "submitted", SLUG)
     verdicts = {verdict.student: verdict for verdict in crew.grade_all(plan, found, 2)}
     book = Book(root, SLUG, release)

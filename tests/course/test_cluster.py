@@ -2,159 +2,238 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
+import subprocess
 import sys
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from nbgrader_class import SLUG, class_of
+from nbgrader_class import ENVIRONMENT, ROOT, SLUG, answers, class_of, submission
 
-from autograder.classroom import cluster, crew, journal, submissions
-from autograder.classroom.cluster import ClusterError, Unfit, grade_here, grade_on
-from autograder.classroom.submissions import Submission
+from autograder.child import AnswerProcess
+from autograder.classroom import cluster, crew, journal, station, submissions
+from autograder.classroom.cluster import Cluster, ClusterError, grade_on
 from autograder.cli import main
+from autograder.exercises import find
 
-STUDENTS = ("right", "half")
+POINTS = {"half": 8, "copied": 42, "linked": 0, "torn": 0}
+PLAN = crew.Plan(SLUG, (ROOT / "chapters" / SLUG / f"{SLUG}.ipynb").read_bytes(), seed=5, timeout=5.0)
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
 
 @pytest.fixture(scope="module")
 def dask():
-    """Two workers on this machine, each in a process of its own, under a scheduler that listens on it."""
-    options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
-    with distributed.LocalCluster(n_workers=2, **options) as started:
+    """Two workers on this machine, each in a process of its own that says it has a GPU."""
+    import dask
+
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 51}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(n_workers=2, resources={"GPU": 1}, **options) as started,
+    ):
         yield started
 
 
 @pytest.fixture(scope="module")
+def here():
+    """A scheduler in this process, as yet without workers."""
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 51}
+    with distributed.LocalCluster(n_workers=0, processes=False, **options) as started:
+        yield started
+
+
+@pytest.fixture
+def client(dask):
+    with distributed.Client(dask.scheduler_address, set_as_default=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    course = class_of(tmp_path_factory.mktemp("clustered"), STUDENTS).root
-    broken = course / "submitted" / "broken" / SLUG
-    broken.mkdir(parents=True)
-    (broken / f"{SLUG}.ipynb").write_text("no notebook")
-    linked = course / "submitted" / "linked" / SLUG
-    linked.mkdir(parents=True)
-    (linked / f"{SLUG}.ipynb").symlink_to(course / "solutions" / SLUG / f"{SLUG}.ipynb")
-    return course
+    root = class_of(tmp_path_factory.mktemp("clustered"), ("half", "copied")).root
+    submitted = root / "submitted"
+    for student in ("linked", "torn"):
+        (submitted / student / SLUG).mkdir(parents=True)
+    (submitted / "linked" / SLUG / f"{SLUG}.ipynb").symlink_to(submitted / "half" / SLUG / f"{SLUG}.ipynb")
+    (submitted / "torn" / SLUG / f"{SLUG}.ipynb").write_text('{"cells": [')
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return root
 
 
-@pytest.fixture(scope="module")
-def plan(course):
-    return crew.Plan(SLUG, course / "chapters" / SLUG / f"{SLUG}.ipynb", seed=5)
+def wait_until(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def found(course):
-    return submissions.find(course / "submitted", SLUG)
+def sent(kind, text=None, student=None):
+    data = json.dumps(submission(kind) if text is None else text).encode()
+    student = student or kind
+    return submissions.Submission(student, Path(f"{SLUG}.ipynb"), data=data)
 
 
-def told(verdicts):
-    """What must not depend on where it was graded."""
+def plain(verdict):
+    """A verdict without what differs from run to run; what is refused at home has started no process."""
     return {
-        v.student: (v.points, v.outcome, v.notes, [(r["exercise"], r["status"]) for r in v.exercises])
-        for v in verdicts
+        **verdict.as_plain(),
+        "exercises": [{**report, "duration": 0} for report in verdict.exercises],
+        "isolation": verdict.isolation if verdict.cells else "",
     }
 
 
-def graded(dask, plan, found, **options):
-    return list(grade_on(dask.scheduler_address, plan, found, **options))
+def busy(client):
+    """The addresses of the workers that have a job."""
+    return [worker for worker, jobs in client.processing().items() if jobs]
 
 
-def test_the_verdicts_are_those_of_this_machine(dask, plan, found):
-    here, there = list(crew.grade_all(plan, found, 1)), graded(dask, plan, found)
-    assert told(there) == told(here)
-    assert {v.student: v.outcome for v in there}["linked"] == "tampered"
-    levels = {v.student: v.isolation for v in here}
-    assert {v.student: v.isolation for v in there if v.student in STUDENTS} == {
-        s: levels[s] for s in STUDENTS
-    }
+def test_the_verdicts_are_those_of_this_machine_and_are_kept(dask, course, capsys):
+    assert main(["grade", "3", "--course", str(course), "--cluster", dask.scheduler_address]) == 0
+    out = capsys.readouterr().out
+    assert f"4 of 4 submissions to grade; 2 workers at {dask.scheduler_address}, answers run at" in out
+    grades = journal.Journal(course / "grades", SLUG)
+    kept = {entry.verdict.student: entry for entry in grades}
+    assert all(entry.recorded for entry in kept.values())
+    assert {student: entry.verdict.points for student, entry in kept.items()} == POINTS
+    assert kept["linked"].verdict.outcome == "tampered" and kept["torn"].verdict.outcome == "crashed"
+    plan = replace(PLAN, seed=grades.seed(), timeout=None)
+    for verdict in crew.grade_all(plan, submissions.find(course / "submitted", SLUG), 1):
+        assert plain(kept[verdict.student].verdict) == plain(verdict)
+    # What is graded is not sent again: nobody listens there.
+    assert main(["grade", "3", "--course", str(course), "--cluster", "tcp://127.0.0.1:9"]) == 0
+    assert "0 of 4 submissions to grade\n" in capsys.readouterr().out
 
 
-def test_the_command_grades_on_a_cluster_and_records(dask, course, capsys):
-    assert main(["grade", "3", "--cluster", dask.scheduler_address, "--json", "--course", str(course)]) == 0
-    points = {v["student"]: v["points"] for v in json.loads(capsys.readouterr().out)}
-    assert points["right"] > points["half"] > points["broken"] == 0
-    assert {entry.verdict.student for entry in journal.Journal(course / "grades", SLUG)} == set(points)
-    # What is graded is not sent again.
-    assert main(["grade", "3", "--cluster", "tcp://127.0.0.1:9", "--json", "--course", str(course)]) == 0
+def test_a_job_for_a_gpu_that_meets_none_is_done_by_the_cpu_with_a_note(dask):
+    (verdict,) = grade_on(dask.scheduler_address, replace(PLAN, device="cuda"), [sent("half")])
+    assert verdict.points == 8 and verdict.outcome == "graded"
+    assert verdict.notes in ([], ["there was no CUDA device: graded on the CPU"])
 
 
-def test_a_worker_that_is_lost_in_the_middle_is_survived(dask, plan, found):
-    many = [
-        Submission(f"{s.student}-{number}", s.path) for number in range(3) for s in found if not s.refused
-    ]
-    reached = grade_on(dask.scheduler_address, plan, many)
-    verdicts = [next(reached)]
-    with distributed.Client(dask.scheduler_address) as client:
-        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
-    verdicts += reached
-    assert {v.student for v in verdicts} == {s.student for s in many}
-    assert not [v.notes for v in verdicts if v.outcome == "grader_fault"]
+def test_another_version_of_the_course_is_refused(dask, monkeypatch):
+    monkeypatch.setattr(station, "VERSION", "another")
+    with pytest.raises(ClusterError, match=r"workers cannot grade.* another version of the course"):
+        Cluster(dask.scheduler_address, PLAN).__enter__()
 
 
-def test_what_kills_every_worker_is_the_grader_s_fault_and_no_zero(dask, plan, found, monkeypatch):
-    sent = cluster._send
-
-    def deadly(client, plan, release, least, submission, data):
-        if submission.student == "half":
-            return client.submit(os._exit, 1, pure=False)
-        return sent(client, plan, release, least, submission, data)
-
-    monkeypatch.setattr(cluster, "_send", deadly)
-    verdicts = {
-        v.student: v for v in graded(dask, plan, [s for s in found if s.student in ("half", "right")])
-    }
-    assert verdicts["half"].outcome == "grader_fault"
-    assert "died, one after another" in verdicts["half"].notes[0]
-    assert verdicts["right"].points == 42
-
-
-def test_a_gpu_that_nobody_offers_is_said_and_done_without(dask, plan, found):
-    asked = crew.Plan(**{**vars(plan), "device": "cuda"})
-    (verdict,) = graded(dask, asked, [s for s in found if s.student == "right"])
-    assert verdict.points == 42 and verdict.notes == [cluster.NO_GPU]
-
-
-def test_a_worker_that_cannot_lock_answers_in_well_enough_grades_nothing(dask, plan, found, monkeypatch):
-    monkeypatch.setattr(cluster, "LEVELS", ("limits", "kernel", "sandbox", "vault"))
-    about = {**vars(plan), "release": cluster._packed(plan.release.read_bytes())}
-    own = {"student": "a", "name": "a.ipynb", "data": cluster._packed(b"{}")}
-    with pytest.raises(Unfit, match="at least 'vault' is required: install bubblewrap"):
-        grade_here(about, own, "vault", cluster.code_version())
-    cluster._close()
-
-
-def test_another_version_of_the_course_is_named(dask, plan, found, monkeypatch):
-    monkeypatch.setattr(cluster, "code_version", lambda: "of yesterday")
+def test_another_dask_is_refused(dask, monkeypatch):
+    mine = distributed.__version__
+    monkeypatch.setattr(cluster, "_here", lambda: ("3.11", "1999.1.0"))
     with pytest.raises(
-        ClusterError, match="has another version of the course than this machine: update both"
+        ClusterError, match=f"the scheduler .* distributed {mine}, and this machine .* 1999.1.0"
     ):
-        graded(dask, plan, found)
+        Cluster(dask.scheduler_address, PLAN).__enter__()
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense", "nowhere://1"])
-def test_an_address_without_a_scheduler(course, capsys, monkeypatch, address):
+def test_a_worker_without_the_course_is_told_what_to_do(dask, client, tmp_path):
+    (tmp_path / "autograder").mkdir()
+    text = "raise ModuleNotFoundError(\"No module named 'autograder'\", name='autograder')"
+    (tmp_path / "autograder" / "__init__.py").write_text(text)
+    count = len(client.nthreads())
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", dask.scheduler_address, "--no-nanny"]
+    about = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
+    with (tmp_path / "log").open("w") as log:
+        bare = subprocess.Popen(
+            [*command, "--no-dashboard", "--resources", "GPU=1"], cwd=tmp_path, env=about, stderr=log
+        )
+    try:
+        client.wait_for_workers(count + 1)
+        with pytest.raises(ClusterError, match=r"does not have the course .*pip install"):
+            Cluster(dask.scheduler_address, PLAN).__enter__()
+    finally:
+        bare.kill()
+        bare.wait()
+
+
+def test_a_worker_that_is_lost_in_the_middle_is_survived_and_an_end_leaves_no_job(dask, client):
+    hanging = submission("half")
+    answers(hanging)[find("3.3").grade_id].source = "while True:\n    pass"
+    pids = client.run(os.getpid)
+    verdicts = {}
+
+    def grade(workers):
+        for verdict in workers.grade_all([sent("hanging", hanging), sent("half")]):
+            verdicts[verdict.student] = verdict
+
+    with Cluster(dask.scheduler_address, replace(PLAN, timeout=2.0)) as workers:
+        thread = threading.Thread(target=grade, args=(workers,))
+        thread.start()
+        wait_until(lambda: "half" in verdicts and busy(client))
+        os.kill(pids[busy(client)[0]], signal.SIGKILL)
+        thread.join()
+        assert verdicts["half"].points == 8
+        assert verdicts["hanging"].outcome == "crashed" and verdicts["hanging"].points == 5
+        many = [replace(sent("half"), student=f"student{number}") for number in range(9)]
+        with closing(workers.grade_all(many)) as reached:
+            assert next(reached).points == 8
+        wait_until(lambda: not busy(client))
+    held = client.run(lambda: len(sys.modules["autograder.classroom.station"]._graders) if
+                      "autograder.classroom.station" in sys.modules else 0)  # fmt: skip
+    wait_until(lambda: not any(held.values()), 1)
+
+
+def test_what_kills_its_workers_is_tried_alone_and_is_then_the_grader_s_fault(dask, monkeypatch):
+    monkeypatch.setattr(dask.scheduler, "allowed_failures", 0)
+    monkeypatch.setattr(Cluster, "_begin", lambda self: None)
+    monkeypatch.setattr(Cluster, "_send", lambda self, job: self._client.submit(os._exit, 1, pure=False))
+    (verdict,) = grade_on(dask.scheduler_address, PLAN, [sent("half")])
+    assert verdict.outcome == "grader_fault"
+    assert "its worker died, and when it was graded alone 1 more" in verdict.notes[0]
+    assert {report["status"] for report in verdict.exercises} == {"grader_error"}
+
+
+def test_without_workers_it_waits_visibly_and_not_for_ever(here):
+    told = []
+    with pytest.raises(ClusterError, match=r"there has been no worker at .* Start some \(dask worker"):
+        Cluster(here.scheduler_address, PLAN, patience=0.2, say=told.append).__enter__()
+    assert any("waiting 0 s more" in words for words in told)
+
+
+def test_without_any_gpu_the_cpu_does_it_and_the_verdict_says_so(here):
+    here.scale(1)
+    told = []
+    with Cluster(here.scheduler_address, replace(PLAN, device="cuda"), say=told.append) as workers:
+        (verdict,) = workers.grade_all([sent("half")])
+    note = "no worker of the cluster offers a GPU: graded on the CPU"
+    assert verdict.notes == [note] and note in told and verdict.points == 8
+    wait_until(lambda: not station._graders)
+
+
+def test_a_sandbox_that_is_too_weak_is_refused_by_the_worker(monkeypatch):
+    weak = functools.partial(AnswerProcess, bubblewrap=False)
+    monkeypatch.setattr("autograder.classroom.grader.AnswerProcess", weak)
+    told = station.begin(station.order("a run", PLAN, "sandbox"))
+    assert "at least 'sandbox' is required" in told["unfit"] and not station._graders
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tcp://127.0.0.1:9"], "there is no Dask scheduler at tcp://127.0.0.1:9"),
+        (["nowhere://1"], "there is no Dask scheduler at nowhere://1"),
+        (["nonsense"], "there is no Dask scheduler at nonsense"),
+        (["local:0"], "local:N with a number of workers from 1"),
+        (["local:x"], "local:N with a number of workers from 1"),
+        (["tcp://127.0.0.1:9", "--allow-unsafe"], "could reach the cluster's scheduler"),
+        (["tcp://127.0.0.1:9", "--require-sandbox", "limits"], "could reach the cluster's scheduler"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_told_why(course, capsys, monkeypatch, arguments, words):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
-    assert main(["grade", "3", "--again", "--cluster", address, "--course", str(course)]) == 2
+    assert main(["grade", "3", "--course", str(course), "--again", "--cluster", *arguments]) == 2
     error = capsys.readouterr().err
-    assert f"there is no Dask scheduler at {address}" in error and "Traceback" not in error
+    assert words in error and "Traceback" not in error
 
 
-def test_a_cluster_without_workers(plan, found):
-    empty = distributed.LocalCluster(n_workers=0, dashboard_address=":0", processes=False)
-    with empty, pytest.raises(ClusterError, match=r"no worker for 0\.2 seconds.*dask worker"):
-        list(grade_on(empty.scheduler_address, plan, found, patience=0.2))
-
-
-@pytest.mark.parametrize("count", ["0", "x", ""])
-def test_local_needs_a_number(plan, found, count):
-    with pytest.raises(ClusterError, match="local:N with a number of workers from 1"):
-        list(grade_on(f"local:{count}", plan, found))
-
-
-def test_without_dask_the_extra_is_named(course, capsys, monkeypatch):
+def test_without_dask_it_says_what_to_install(course, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert main(["grade", "3", "--again", "--cluster", "local:1", "--course", str(course)]) == 2
-    assert "pip install 'from-tokens-to-gpt[cluster]'" in capsys.readouterr().err
+    assert main(["grade", "3", "--course", str(course), "--again", "--cluster", "local:2"]) == 2
+    assert 'pip install "from-tokens-to-gpt[cluster]"' in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""What runs in a worker of a Dask cluster: warm graders, kept from one submission to the next.
+
+A Dask worker is a machine of the instructor's, so this is the trusted side: the checks and the seed are here,
+and the answer runs in a locked-in process of its own, as it does at home. Bytes and plain values come in and
+go out. A worker that cannot grade as it was asked to (another version of the course, too weak a sandbox) says
+so and grades nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autograder.classroom.crew import Plan
+from autograder.classroom.grader import Grader
+from autograder.classroom.journal import code_version
+from autograder.classroom.submissions import Submission
+from autograder.sandbox import SandboxError, require
+
+MOST_GRADERS = 2  # two instructors may use one cluster at a time
+VERSION = code_version()  # of the files that this process has loaded, even if they are updated meanwhile
+IDLE_SECONDS = 600.0  # then graders are let go, in case nobody said that it was over
+
+# One thread, however many the worker has: the checks draw from torch's own generator, and the kernel takes a
+# child along when the thread that started it ends.
+_thread = ThreadPoolExecutor(1, "grading", initializer=torch.set_num_threads, initargs=(1,))
+_graders: OrderedDict[str, Grader] = OrderedDict()
+_idle: threading.Timer | None = None
+
+
+class Unfit(Exception):
+    """This worker cannot do what was ordered; the message says why."""
+
+
+def order(token: str, plan: Plan, least: str) -> dict[str, Any]:
+    """What a worker needs to know besides the submission. `token`: stands for this run."""
+    return {"token": token, "plan": vars(plan), "least": least, "version": VERSION}
+
+
+def begin(order: dict[str, Any]) -> dict[str, Any]:
+    """Start a grader, and say how well answers are locked in here, or why nothing can be graded."""
+    return _thread.submit(_told, lambda: {"isolation": str(_grader(order).process.isolation)}).result()
+
+
+def grade(order: dict[str, Any], student: str, name: str, data: bytes) -> bytes:
+    """A verdict as JSON, or the reason why this worker gives none."""
+    submission = Submission(student, Path(name), data=data)
+    job = _thread.submit(_told, lambda: {"verdict": _grader(order).grade(submission).as_plain()})
+    return json.dumps(job.result()).encode()
+
+
+def end(token: str) -> None:
+    """Let go of the grader of a run, after the submission that it may have at hand."""
+    _thread.submit(_close, token)
+
+
+def _told(work: Any) -> dict[str, Any]:
+    global _idle
+    if _idle is not None:
+        _idle.cancel()
+    try:
+        return work()
+    except Unfit as unfit:
+        return {"unfit": str(unfit)}
+    finally:
+        _idle = threading.Timer(IDLE_SECONDS, lambda: _thread.submit(_close_all))
+        _idle.daemon = True
+        _idle.start()
+
+
+def _grader(order: dict[str, Any]) -> Grader:
+    """
+    Raises:
+        Unfit: there cannot be one.
+    """
+    token = order["token"]
+    if token in _graders:
+        _graders.move_to_end(token)
+        return _graders[token]
+    plan = Plan(**order["plan"])
+    if order["version"] != VERSION:
+        raise Unfit("it has another version of the course than this machine: update both to one commit")
+    grader = plan.on_this_machine().grader()
+    try:
+        grader.__enter__()
+        assert grader.process.isolation is not None
+        require(grader.process.isolation, order["least"])
+    except SandboxError as error:
+        grader.__exit__(None, None, None)
+        raise Unfit(str(error)) from None
+    _graders[token] = grader
+    while len(_graders) > MOST_GRADERS:
+        _close(next(iter(_graders)))
+    return grader
+
+
+def _close(token: str) -> None:
+    grader = _graders.pop(token, None)
+    if grader is not None:
+        grader.__exit__(None, None, None)
+
+
+def _close_all() -> None:
+    for token in list(_graders):
+        _close(token)
+
+
+atexit.register(_close_all)
