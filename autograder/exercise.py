@@ -75,12 +75,15 @@ class Misconception:
     advice: one or two sentences that lead on without giving the answer.
     answer: the wrong implementation, with the exercise's signature; for a value exercise, a function of
             no arguments that returns the wrong value.
+    shown_by: for a value exercise whose answer has parts: whether a value shows this mistake, whatever else
+            it holds. Without it a value shows the mistake if it equals `answer()`.
     """
 
     id: str
     title: str
     advice: str
     answer: Callable[..., Any]
+    shown_by: Callable[[Any], bool] | None = None
 
 
 @dataclass(frozen=True)

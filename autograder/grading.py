@@ -167,7 +167,7 @@ def grade_value(exercise: Exercise, value: Any, *, seed: int = 0, **about: Any) 
         failed = [r for r in results if not r.passed]
         if not failed:
             return _report(exercise, "passed", tuple(results), seed=seed, **about)
-        same = (m for m in exercise.misconceptions if _same_value(value, m.answer()))
+        same = (m for m in exercise.misconceptions if _shows(value, m))
         mistake = next((Mistake(m.id, m.title, m.advice) for m in same), None)
         reason = failed[0].message
         return _report(
@@ -226,6 +226,12 @@ def _size(value: Any) -> float:
     if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel():
         return float(value.detach().nan_to_num(0, 0, 0).abs().max())
     return 0.0
+
+
+def _shows(value: Any, misconception: Misconception) -> bool:
+    if misconception.shown_by is not None:
+        return misconception.shown_by(value)
+    return _same_value(value, misconception.answer())
 
 
 def _same_value(value: Any, wrong: Any) -> bool:
