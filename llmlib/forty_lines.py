@@ -91,6 +91,18 @@ class Faulty(FortyLines):
         return 0.0 if "no residual" in self.faults else x
 
 
+class Bigrams(nn.Module):
+    """The smallest language model: a row of logits for each last token, and one row added to them all."""
+
+    def __init__(self, vocab_size: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(vocab_size, vocab_size, generator=generator))
+        self.bias = nn.Parameter(torch.randn(vocab_size, generator=generator))
+
+    def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length vocab_size"]:
+        return self.table[tokens] + self.bias
+
+
 def train_and_score(
     model: nn.Module,
     tokens: Int[Tensor, " corpus"],

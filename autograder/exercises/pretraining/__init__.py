@@ -9,7 +9,10 @@ from autograder.exercises.pretraining import (
     cosine_schedule,
     cross_entropy,
     expose_mutants,
+    find_faults,
     predict_repeats,
+    repair_model,
+    repair_script,
 )
 
 CHAPTER = Chapter(
@@ -25,6 +28,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llmlib.clipping import clip_gradients
+from llmlib.data import get_batch
 from llmlib.drawing import PALETTE, show, subplots
 from llmlib.gpt import GPT, GPTConfig
 from llmlib.loss import IGNORED
@@ -36,5 +41,9 @@ from llmlib.loss import IGNORED
         cosine_schedule.EXERCISE,
         expose_mutants.EXERCISE,
         accumulate_gradients.EXERCISE,
+        # 7.7 is answered in words and stands in the manuscript.
+        find_faults.EXERCISE,
+        repair_model.EXERCISE,
+        repair_script.EXERCISE,
     ),
 )

@@ -1,4 +1,4 @@
-"""Exercise 7.7: the eight faults of a language model in forty lines, each with its line and what it does."""
+"""Exercise 7.8: the eight faults of a language model in forty lines, each with its line and what it does."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _mistake(id: str, title: str, advice: str, *lines: int, letter: str) -> Misc
 
 EXERCISE = Exercise(
     name="forty_lines.find_faults",
-    number="7.7",
+    number="7.8",
     title="Bug hunt: eight faults in forty lines",
     kind="bug hunt",
     answer_name="faults",

@@ -1,4 +1,4 @@
-"""Exercise 7.8: the model of the forty lines, with four faults of which none raises an error."""
+"""Exercise 7.9: the model of the forty lines, with four faults of which none raises an error."""
 
 from __future__ import annotations
 
@@ -428,7 +428,7 @@ MASK = "lets no place see the future"
 
 EXERCISE = Exercise(
     name="forty_lines.FortyLines",
-    number="7.8",
+    number="7.9",
     title="Bug hunt: repair the model",
     kind="bug hunt",
     minutes=15,

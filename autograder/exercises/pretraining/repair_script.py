@@ -1,4 +1,4 @@
-"""Exercise 7.9: training and scoring, with a class that does not exist and three quiet faults."""
+"""Exercise 7.10: training and scoring, with a class that does not exist and three quiet faults."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def train_and_score(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    n = len(train_tokens) // context_length * context_length
+    n = (len(train_tokens) - 1) // context_length * context_length
     inputs = train_tokens[:n]
     with torch.no_grad():
         logits = model(inputs.view(-1, context_length)).flatten(0, 1)
@@ -50,7 +50,7 @@ def train_and_score(
     return loss.item(), accuracy.item()
 '''
 
-V, CONTEXT = 5, 4
+V = 5
 DEFAULT_RATE, NO_CLIP = 1e-3, 1e9  # AdamW's own rate, and a length that no gradient has
 
 # --- Probes that show one fault at a time. On a text of one token only, a shift changes nothing and neither
@@ -65,30 +65,24 @@ def _drawn(g: torch.Generator, low: int, high: int) -> int:
 def _case(
     g: torch.Generator, tokens: Tensor, share: float, *, rate: float = DEFAULT_RATE, clip=NO_CLIP
 ) -> Case:
-    config = Made(
-        "llmlib.gpt:GPTConfig",
-        {
-            "vocab_size": V,
-            "context_length": CONTEXT,
-            "d_model": 4,
-            "n_layers": 1,
-            "n_heads": 2,
-            "init_std": 0.5,
-        },
-    )
+    model = {"vocab_size": V, "generator": _generator(g)}
     return Case(
         {
-            "model": Made("llmlib.gpt:GPT", {"config": config, "generator": _drawn(g, 0, 9999)}),
+            "model": Made("llmlib.forty_lines:Bigrams", model),
             "tokens": tokens,
-            "context_length": _drawn(g, 3, CONTEXT),
+            "context_length": _drawn(g, 3, 4),
             "batch_size": _drawn(g, 2, 3),
             "steps": _drawn(g, 2, 3),
             "learning_rate": rate,
             "clip": clip,
             "train_share": share,
-            "generator": Made("autograder.calling:generator", {"seed": _drawn(g, 0, 9999)}),
+            "generator": _generator(g),
         }
     )
+
+
+def _generator(g: torch.Generator) -> Made:
+    return Made("autograder.calling:generator", {"seed": _drawn(g, 0, 9999)})
 
 
 def _tokens(g: torch.Generator, length: int) -> Tensor:
@@ -119,16 +113,20 @@ def _rates(g: torch.Generator) -> Iterator[Case]:
 
 
 def _clips(g: torch.Generator) -> Iterator[Case]:
-    # AdamW does not care how long the gradients are, only how they compare: with a rate as high as this the
-    # first is longer than the limit, and the later ones are not.
+    # AdamW does not care how long the gradients are, only how they compare from step to step: here they get
+    # shorter fast, unless each is shortened to the same length.
     for _ in range(2):
-        case = _case(g, torch.full((24,), _drawn(g, 0, V - 1)), 0.5, rate=0.05, clip=0.3)
+        case = _case(g, torch.full((24,), _drawn(g, 0, V - 1)), 0.5, rate=0.5, clip=0.02)
         yield Case({**case.arguments, "steps": 4})
 
 
 def _everything(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, _tokens(g, 40), 0.75, rate=0.05, clip=0.5)
     yield _case(g, _tokens(g, 31), 0.5, rate=0.1, clip=0.2)
+    # A model that knows all of the first part and nothing of the rest.
+    first, second = torch.randperm(V, generator=g)[:2].tolist()
+    case = _case(g, torch.tensor([first] * 12 + [second] * 12), 0.5, rate=1.0)
+    yield Case({**case.arguments, "steps": 6})
 
 
 # --- Repairs that stop too early or go wrong
@@ -227,12 +225,12 @@ def _nothing_repaired(
 LEFT = {
     "shift": "the targets are still the inputs themselves",
     "score": "the training text is still what is scored",
-    "numbers": "the learning rate and the clipping are still not used",
+    "numbers": "AdamW still works at its own rate",
 }
 ADVICE = {
     "shift": "Print one row of the inputs and one of the targets as text, in training and in the score.",
     "score": "A model that has learned its text by heart should get no good score. Which text is held back?",
-    "numbers": "Call it with a learning rate of 0. The model must stay as it was.",
+    "numbers": "Call it with a learning rate of 0: the model must stay as it was. And look for `clip`, too.",
 }
 
 
@@ -317,12 +315,6 @@ MISCONCEPTIONS = (
         "the learning rate is used, and `clip` has no effect",
         "Is it used at all? And does it come when the gradient is there and the step is not done yet?",
         _variant(clipping=_not_at_all),
-    ),
-    Misconception(
-        "clip-without-rate",
-        "`clip` is used, and the learning rate is not",
-        "Let the computer read: which names of the first line are not used in the body?",
-        _variant(optimizer=lambda parameters, rate: torch.optim.AdamW(parameters)),
     ),
     Misconception(
         "clipped-by-value",
@@ -441,11 +433,12 @@ CLIP = "uses the limit of the gradient"
 
 EXERCISE = Exercise(
     name="forty_lines.train_and_score",
-    number="7.9",
+    number="7.10",
     title="Bug hunt: repair the training and the score",
     kind="bug hunt",
     minutes=15,
     difficulty=2,
+    timeout=20.0,
     reference=train_and_score,
     starter=STARTER,
     checks=(
