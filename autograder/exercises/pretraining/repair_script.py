@@ -225,7 +225,7 @@ def _nothing_repaired(
 LEFT = {
     "shift": "the targets are still the inputs themselves",
     "score": "the training text is still what is scored",
-    "numbers": "AdamW still works at its own rate",
+    "numbers": "the optimizer still works at its own rate",
 }
 ADVICE = {
     "shift": "Print one row of the inputs and one of the targets as text, in training and in the score.",
