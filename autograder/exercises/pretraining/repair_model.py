@@ -453,7 +453,7 @@ EXERCISE = Exercise(
     misconceptions=(*STILL_THERE, *WRONG_REPAIRS),
     alternatives=ALTERNATIVES,
     equivalents={
-        "x = x + self.attention(h, h, h, attn_mask=future, need_weights=False)[0]  ⟶  False becomes True": "the "
-        "weights that come back beside the result are not used, so it only takes longer"
+        "x = x + self.attention(h, h, h, attn_mask=future, need_weights=False)[0]  ⟶  "
+        "False becomes True": "the weights that come back beside the result are not used",
     },
 )
