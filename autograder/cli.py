@@ -111,7 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps({"error": str(error)}))
         return WRONG_USAGE
     except KeyboardInterrupt:
-        print("autograder: interrupted; nothing was changed", file=sys.stderr)
+        kept = getattr(options, "interrupted", "nothing was changed")
+        print(f"autograder: interrupted; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `autograder exercises | head`
         sys.stderr.close()

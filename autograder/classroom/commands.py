@@ -72,7 +72,7 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
     grade.add_argument("--allow-unsafe", action="store_true",
                        help="grade even where answers can read this machine's files")  # fmt: skip
     grade.add_argument("--json", action="store_true", help="print the verdicts as JSON")
-    grade.set_defaults(run=grade_class)
+    grade.set_defaults(run=grade_class, interrupted="what was graded is kept, and the same command goes on")
 
     again = subcommands.add_parser("replay", help="repeat a verdict from its seed, for an appeal")
     again.add_argument("student", metavar="STUDENT")

@@ -338,3 +338,20 @@ def test_killed_at_random_instants_nothing_is_lost_or_doubled(tmp_path, kills):
     done = subprocess.run([*command[:-1]], cwd=course, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert scores(course) == {student: POINTS[student] for student in students}
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["grade", "3", "--again"], "what was graded is kept, and the same command goes on"),
+        (["similar", "3"], "nothing was changed"),
+    ],
+)
+def test_an_interrupt_says_what_became_of_the_work(course, capsys, monkeypatch, command, said):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autograder.classroom.commands.crew.grade_all", interrupted)
+    monkeypatch.setattr("autograder.classroom.commands.similarity.pairs", interrupted)
+    assert run(course, *command) == 130
+    assert said in capsys.readouterr().err
