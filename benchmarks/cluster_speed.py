@@ -1,6 +1,6 @@
 """`autograder grade --cluster` with one Dask worker and with two, on this machine: the same submissions.
 
-    python benchmarks/cluster_speed.py [--submissions 40] [--rounds 3]
+    python benchmarks/cluster_speed.py [--submissions 80] [--rounds 3]
 
 The submissions are those of `class_speed.py`. Each round has a seed of its own, so that nothing is known from
 the round before, and begins with new graders, whose start counts. The first round of each only warms up. One
@@ -27,7 +27,7 @@ from autograder.classroom.crew import Plan, cores
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="One Dask worker beside two.")
-    parser.add_argument("--submissions", type=int, default=40, metavar="N")
+    parser.add_argument("--submissions", type=int, default=80, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     options = parser.parse_args()
     try:
