@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from numbers import Real
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from autograder.exercise import Check, Exercise, Misconception
+from autograder.exercise import Exercise, Misconception
+from autograder.exercises.predictions import comes_within, guess
 
 N_KEYS, D_K = 64, 256
 CLOSE_ENOUGH = 0.08
@@ -29,51 +27,6 @@ def _top_weight(draws: int = 4000) -> float:
     return float(torch.softmax(scores, dim=-1).amax(dim=-1).mean())
 
 
-def _number(value: Any) -> float | None:
-    """A finite number out of an int, a float, a NumPy number or a tensor with one element; else None."""
-    if (
-        isinstance(value, Tensor)
-        and value.numel() == 1
-        and not value.is_complex()
-        and value.dtype != torch.bool
-    ):
-        value = value.item()
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _judge(prediction: Any, generator: torch.Generator) -> str | None:
-    if not isinstance(prediction, dict):
-        kind = type(prediction).__name__
-        return f'`prediction` should be a dict with "value" and "confidence", but it is of type {kind}'
-    for key in ("value", "confidence"):
-        if key not in prediction:
-            return f'`prediction` has no "{key}": put the key back and write a number after it'
-        if prediction[key] is ...:
-            return f'"{key}" is still empty: replace the three dots by a number'
-        number = _number(prediction[key])
-        if number is None:
-            return f'"{key}" should be a number from 0 to 1, such as 0.25'
-        if not 0 <= number <= 1:
-            return f'"{key}" should lie between 0 and 1: a share of one, not a percentage'
-    if abs(_number(prediction["value"]) - _top_weight()) > CLOSE_ENOUGH:  # type: ignore[operator]
-        return (
-            f"the experiment comes out more than {CLOSE_ENOUGH} away from that; think again about how "
-            "widely the scores of one query spread when nobody divides, and about what exp makes of their "
-            "differences"
-        )
-    return None
-
-
-def _prediction(value: float) -> dict[str, float]:
-    return {"value": value, "confidence": 0.5}
-
-
 EXERCISE = Exercise(
     name="attention.predict_top_weight",
     number="3.6",
@@ -82,7 +35,14 @@ EXERCISE = Exercise(
     answer_name="prediction",
     minutes=5,
     difficulty=2,
-    checks=(Check("comes within 0.08 of the experiment", 2, judge=_judge),),
+    checks=(
+        comes_within(
+            CLOSE_ENOUGH,
+            _top_weight,
+            "think again about how widely the scores of one query spread when nobody divides, and about "
+            "what exp makes of their differences",
+        ),
+    ),
     hints=(
         "One score is a sum of 256 products of two standard normal numbers. What is its standard deviation?",
         "64 such scores lie spread over several standard deviations. About how far apart are the two "
@@ -96,37 +56,37 @@ EXERCISE = Exercise(
             "uniform",
             "all 64 keys are expected to get the same weight",
             "That would need equal scores. How different are they, typically?",
-            lambda: _prediction(1 / N_KEYS),
+            lambda: guess(1 / N_KEYS),
         ),
         Misconception(
             "one-over-root-d-k",
             "the weight itself is expected to change by a factor of √d_k",
             "The factor acts on the scores, before exp. What does exp do to a factor?",
-            lambda: _prediction(1 / math.sqrt(D_K)),
+            lambda: guess(1 / math.sqrt(D_K)),
         ),
         Misconception(
             "as-if-scaled",
             "the scores are expected to spread as widely as with the division",
             "The standard deviation of a sum of 256 independent products is not 1.",
-            lambda: _prediction(0.1),
+            lambda: guess(0.1),
         ),
         Misconception(
             "one-half",
             "the two largest scores are expected to share the weight equally",
             "Look at the distance between the two largest scores, not only at their rank.",
-            lambda: _prediction(0.5),
+            lambda: guess(0.5),
         ),
         Misconception(
             "always-one-hot",
             "the largest score is expected to take everything in every draw",
             "Sometimes the second largest comes close. Think of the average over many draws.",
-            lambda: _prediction(1.0),
+            lambda: guess(1.0),
         ),
         Misconception(
             "percentage",
             "the number is meant as a percentage",
             "A weight is a share of one: write 0.25 for a quarter.",
-            lambda: _prediction(85.0),
+            lambda: guess(85.0),
         ),
     ),
 )

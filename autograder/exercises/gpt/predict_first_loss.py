@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
-from autograder.exercise import Check, Exercise, Misconception
-from autograder.judging import is_number
+from autograder.exercise import Exercise, Misconception
+from autograder.exercises.predictions import SIZE, comes_within, guess
 from llmlib.gpt import GPT, GPTConfig
 
 V, D_MODEL, CLOSE_ENOUGH = 65, 256, 6.0
@@ -32,39 +30,6 @@ def first_loss(models: int = 4) -> float:
     return sum(losses) / len(losses)
 
 
-def _number(value: Any) -> float | None:
-    """A finite number out of an int, a float or a tensor with one element; else None."""
-    if isinstance(value, Tensor) and value.numel() == 1 and value.dtype.is_floating_point:
-        value = value.item()
-    return float(value) if is_number(value) else None
-
-
-def _judge(prediction: Any, generator: torch.Generator) -> str | None:
-    if not isinstance(prediction, dict):
-        kind = type(prediction).__name__
-        return f'`prediction` should be a dict with "value" and "confidence", but it is of type {kind}'
-    for key in ("value", "confidence"):
-        if key not in prediction:
-            return f'`prediction` has no "{key}": put the key back and write a number after it'
-        number = _number(prediction[key])
-        if number is None:
-            return f'"{key}" should be a number, such as 0.25'
-        if number < 0:
-            return f'"{key}" should not be negative'
-    if _number(prediction["confidence"]) > 1:  # type: ignore[operator]
-        return '"confidence" should lie between 0 and 1'
-    if abs(_number(prediction["value"]) - first_loss()) > CLOSE_ENOUGH:  # type: ignore[operator]
-        return (
-            f"the experiment comes out more than {CLOSE_ENOUGH:g} away from that; think again about how "
-            "widely the 65 logits of one place spread, and about what the loss makes of such a spread"
-        )
-    return None
-
-
-def _prediction(value: float) -> dict[str, float]:
-    return {"value": value, "confidence": 0.5}
-
-
 EXERCISE = Exercise(
     name="gpt.predict_first_loss",
     number="6.4",
@@ -73,7 +38,15 @@ EXERCISE = Exercise(
     answer_name="prediction",
     minutes=6,
     difficulty=3,
-    checks=(Check("comes within 6 of the experiment", 2, judge=_judge),),
+    checks=(
+        comes_within(
+            CLOSE_ENOUGH,
+            first_loss,
+            "think again about how widely the 65 logits of one place spread, and about what the loss makes "
+            "of such a spread",
+            values=SIZE,
+        ),
+    ),
     hints=(
         "What the head reads has been normed: its 256 numbers have mean square 1. One logit is its dot "
         "product with a row of standard normal numbers. What is the standard deviation?",
@@ -87,43 +60,43 @@ EXERCISE = Exercise(
             "ln-v",
             "the model is expected to guess blindly, as a well-made one does",
             "ln V is the loss of equal logits. Are these logits nearly equal?",
-            lambda: _prediction(math.log(V)),
+            lambda: guess(math.log(V)),
         ),
         Misconception(
             "in-bits",
             "the loss is expected to be that of a blind guess, counted in bits",
             "The losses of this chapter are in nats, and these logits are far from equal.",
-            lambda: _prediction(math.log2(V)),
+            lambda: guess(math.log2(V)),
         ),
         Misconception(
             "only-the-spread",
             "the loss is expected to equal the standard deviation of the logits",
             "You have found the spread. Where does the largest of 65 such numbers lie?",
-            lambda: _prediction(math.sqrt(D_MODEL)),
+            lambda: guess(math.sqrt(D_MODEL)),
         ),
         Misconception(
             "small-spread-formula",
             "the formula for small spreads is used far outside its range",
             "ln V + σ²/2 counts on rare large logits. With 65 tokens the largest logit is all there is.",
-            lambda: _prediction(math.log(V) + D_MODEL / 2),
+            lambda: guess(math.log(V) + D_MODEL / 2),
         ),
         Misconception(
             "without-norm",
             "the logits are expected to have a standard deviation of d_model",
             "A sum of 256 independent terms of variance 1 has variance 256.",
-            lambda: _prediction(float(D_MODEL)),
+            lambda: guess(float(D_MODEL)),
         ),
         Misconception(
             "perplexity",
             "this is the number of tokens among which the model hesitates, not its loss",
             "The loss is a logarithm.",
-            lambda: _prediction(float(V)),
+            lambda: guess(float(V)),
         ),
         Misconception(
             "probability",
             "this is the probability of a blind guess, not its loss",
             "The loss is minus the logarithm of a probability.",
-            lambda: _prediction(1 / V),
+            lambda: guess(1 / V),
         ),
     ),
 )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
-from numbers import Real
-from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from autograder.exercise import Check, Exercise, Misconception
+from autograder.exercise import Exercise, Misconception
+from autograder.exercises.predictions import comes_within, guess
 from llmlib.attention import MultiHeadAttention
 
 D_MODEL, N_HEADS, LENGTH = 768, 12, 1024
@@ -34,51 +31,6 @@ def _share() -> float:
     return (total - 4 * one_projection.get_total_flops()) / total
 
 
-def _number(value: Any) -> float | None:
-    """A finite number out of an int, a float, a NumPy number or a tensor with one element; else None."""
-    if (
-        isinstance(value, Tensor)
-        and value.numel() == 1
-        and not value.is_complex()
-        and value.dtype != torch.bool
-    ):
-        value = value.item()
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _judge(prediction: Any, generator: torch.Generator) -> str | None:
-    if not isinstance(prediction, dict):
-        kind = type(prediction).__name__
-        return f'`prediction` should be a dict with "value" and "confidence", but it is of type {kind}'
-    for key in ("value", "confidence"):
-        if key not in prediction:
-            return f'`prediction` has no "{key}": put the key back and write a number after it'
-        if prediction[key] is ...:
-            return f'"{key}" is still empty: replace the three dots by a number'
-        number = _number(prediction[key])
-        if number is None:
-            return f'"{key}" should be a number from 0 to 1, such as 0.25'
-        if not 0 <= number <= 1:
-            return f'"{key}" should lie between 0 and 1: a share of one, not a percentage'
-    if abs(_number(prediction["value"]) - _share()) > CLOSE_ENOUGH:  # type: ignore[operator]
-        return (
-            f"the count comes out more than {CLOSE_ENOUGH} away from that; think again about how many "
-            "numbers a position is multiplied with in its four projections, and how many in its meetings "
-            "with the other positions"
-        )
-    return None
-
-
-def _prediction(value: float) -> dict[str, float]:
-    return {"value": value, "confidence": 0.5}
-
-
 EXERCISE = Exercise(
     name="heads.predict_quadratic_share",
     number="4.6",
@@ -87,7 +39,15 @@ EXERCISE = Exercise(
     answer_name="prediction",
     minutes=5,
     difficulty=2,
-    checks=(Check("comes within 0.08 of the count", 2, judge=_judge),),
+    checks=(
+        comes_within(
+            CLOSE_ENOUGH,
+            _share,
+            "think again about how many numbers a position is multiplied with in its four projections, and "
+            "how many in its meetings with the other positions",
+            of="the count",
+        ),
+    ),
     hints=(
         "Think of one position. Its vector of 768 numbers goes through four square matrices. How many "
         "multiplications is that, roughly?",
@@ -101,37 +61,37 @@ EXERCISE = Exercise(
             "nearly-all",
             "the part that grows with the square is expected to be nearly everything",
             "A square grows fast, but from a small start. Compare 1024 with 768 before you square anything.",
-            lambda: _prediction(0.95),
+            lambda: guess(0.95),
         ),
         Misconception(
             "nearly-nothing",
             "the projections are expected to be nearly everything",
             "That is true for short texts. Is 1024 short, compared with 768?",
-            lambda: _prediction(0.03),
+            lambda: guess(0.03),
         ),
         Misconception(
             "one-half",
             "both parts are expected to be equal",
             "At some length they are, but not here. Count products: four on one side, two on the other.",
-            lambda: _prediction(0.55),
+            lambda: guess(0.55),
         ),
         Misconception(
             "one-head-only",
             "the meetings are counted for a single head of 64 numbers",
             "There are 12 heads: together they have all 768 numbers.",
-            lambda: _prediction(0.053),
+            lambda: guess(0.053),
         ),
         Misconception(
             "without-the-averages",
             "the scores are counted and the averages forgotten",
             "Each meeting is paid for twice: once for the score, once for the value.",
-            lambda: _prediction(0.25),
+            lambda: guess(0.25),
         ),
         Misconception(
             "percentage",
             "the number is meant as a percentage",
             "A share of one is wanted: write 0.25 for a quarter.",
-            lambda: _prediction(40.0),
+            lambda: guess(40.0),
         ),
     ),
 )
