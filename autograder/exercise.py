@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 Kind = Literal["code", "bug hunt", "prediction", "mutants", "experiment"]
+Judge = Callable[[Any, torch.Generator], str | None]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Check:
     name: str
     points: int
     cases: Callable[[torch.Generator], Iterable[Case]] | None = None
-    judge: Callable[[Any, torch.Generator], str | None] | None = None
+    judge: Judge | None = None
     after: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:

@@ -210,28 +210,6 @@ def test_the_message_tells_nothing_about_the_value():
     assert "small" not in words and "large" not in words and "0.9" not in words
 
 
-@pytest.mark.parametrize(
-    ("prediction", "words"),
-    [
-        ({"value": 0.9}, 'no "confidence"'),
-        ({"confidence": 0.9}, 'no "value"'),
-        ({"value": 0.9, "confidence": "high"}, '"confidence" should be a number'),
-        ({"value": 0.9, "confidence": True}, '"confidence" should be a number'),
-        ({"value": 0.9, "confidence": float("nan")}, '"confidence" should be a number'),
-        ({"value": 0.9, "confidence": 70}, '"confidence" should lie between 0 and 1'),
-        ({"value": 90, "confidence": 0.7}, '"value" should lie between 0 and 1'),
-        ({"value": 10**400, "confidence": 0.7}, '"value" should be a number'),
-        ({"value": torch.ones(3), "confidence": 0.7}, '"value" should be a number'),
-        ({"value": 0.9 + 0j, "confidence": 0.7}, '"value" should be a number'),
-        (0.9, "should be a dict"),
-    ],
-)
-def test_a_malformed_prediction_is_told_what_is_missing(prediction, words):
-    report = grade_callable(find("3.6"), prediction)
-    assert (report.status, report.points) == ("failed", 0)
-    assert words in report.reason
-
-
 # --- 3.8, the mutants
 
 
@@ -251,7 +229,7 @@ def _exposed(probes):
 
 def test_every_mutant_is_wrong_and_every_one_belongs_to_one_group():
     ids = [id for group in expose_mutants.GROUPS.values() for id in group]
-    assert len(ids) == len(set(ids)) == len(expose_mutants.MUTANTS) >= 20
+    assert len(ids) == len(set(ids)) >= 20
 
 
 def test_a_list_that_exposes_nothing_scores_nothing():

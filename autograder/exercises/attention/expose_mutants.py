@@ -1,30 +1,26 @@
 """Exercise 3.8: probes that tell right attention from wrong.
 
-The learner writes inputs. A probe exposes a wrong implementation if on it the implementation fails, changes
-its input, or gives another shape, another dtype or other numbers than the exact result. It must be fair: the
-reference and every right alternative of exercise 3.5 agree on it, so that no point is won by rounding errors.
+The learner writes inputs. They are measured as `differences` says, against the right answers of exercise 3.5.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autograder.exercise import Alternative, Check, Exercise, Misconception
+from autograder.exercise import Alternative, Exercise
+from autograder.exercises import reading
 from autograder.exercises.attention.scaled_dot_product_attention import ALTERNATIVES
 from autograder.exercises.attention.wrong_attention import MISCONCEPTIONS
+from autograder.exercises.differences import Measure, Measured
+from autograder.exercises.exposing import Exposing, grouped
+from autograder.exercises.reading import Unusable
 from llmlib.attention import causal_mask, padding_mask, scaled_dot_product_attention
 
-MOST_PROBES, LONGEST_AXIS, MOST_SCORES, LARGEST_NUMBER = 20, 32, 4096, 1000.0
-# Differences count relative to the largest output. On a fair probe right answers agree within FAIR; a mutant
-# must be further off than EXPOSED, and CLEAR times further than any right answer.
-FAIR, EXPOSED, CLEAR = 0.01, 0.001, 10.0
+LONGEST_AXIS, LARGEST_NUMBER = 32, 1000.0
 
 GROUPS = {
     "scale": (
@@ -58,184 +54,54 @@ GROUPS = {
     "numbers": ("overflows", "always-float32"),
 }
 RIGHT = (scaled_dot_product_attention, *(right.answer for right in ALTERNATIVES))
-MUTANTS = {m.id: m for m in MISCONCEPTIONS if any(m.id in ids for ids in GROUPS.values())}
 
 
-class Unusable(ValueError):
-    """The learner's list, or a probe in it, cannot be used; the message says why."""
+def _size(exact: Tensor, arguments: Any) -> float:
+    """The largest number of the result, or of the values where nothing may be attended to."""
+    return float(exact.abs().max()) or float(arguments["value"].abs().max()) or 1.0
 
 
-@dataclass(frozen=True)
-class _Probe:
-    """One probe's arguments, the exact result, and the size against which differences count."""
+MEASURE = Measure(RIGHT, fair=0.01, exposed=0.001, size=_size)
 
-    arguments: dict[str, Tensor | None]
-    exact: Tensor
-    size: float
-
-    @classmethod
-    def of(cls, arguments: dict[str, Tensor | None]) -> _Probe:
-        wide = {n: t.double() if t is not None and n != "mask" else t for n, t in arguments.items()}
-        exact = scaled_dot_product_attention(**wide)  # type: ignore[arg-type]
-        value = arguments["value"]
-        assert value is not None
-        return cls(arguments, exact, float(exact.abs().max()) or float(value.abs().max()) or 1.0)
-
-    def difference(self, implementation: Callable[..., Any]) -> float:
-        """How far an implementation is from the exact result; infinity if it breaks a promise."""
-        copies = {n: None if t is None else t.clone() for n, t in self.arguments.items()}
-        try:
-            result = implementation(**copies)
-        except Exception:
-            return float("inf")
-        if any(t is not None and not t.equal(copies[n]) for n, t in self.arguments.items()):  # type: ignore[arg-type]
-            return float("inf")
-        query = self.arguments["query"]
-        assert query is not None
-        if not isinstance(result, Tensor) or result.shape != self.exact.shape or result.dtype != query.dtype:
-            return float("inf")
-        difference = float((result.double() - self.exact).abs().max()) / self.size
-        return float("inf") if math.isnan(difference) else difference
-
-    @cached_property
-    def rounding(self) -> float:
-        """How far right implementations are from the exact result."""
-        return max(self.difference(right) for right in RIGHT)
-
-    def exposes(self, mutant: Misconception) -> bool:
-        difference = self.difference(mutant.answer)
-        # The right ones need not run where nothing that is fair could make up for the difference.
-        return difference > EXPOSED and (difference > CLEAR * FAIR or difference > CLEAR * self.rounding)
+_floats = partial(reading.floats, dims=(2, 5), longest=LONGEST_AXIS, largest=LARGEST_NUMBER)
 
 
-def _read(probes: Any) -> list[_Probe]:
-    """The learner's list as probes.
-
-    Raises:
-        Unusable: with a sentence for the learner.
-    """
-    if not isinstance(probes, list | tuple):
-        raise Unusable(f"`probes` should be a list of dicts, but it is of type {type(probes).__name__}")
-    if not probes:
-        raise Unusable("the list is empty: write at least one probe")
-    if len(probes) > MOST_PROBES:
-        raise Unusable(f"at most {MOST_PROBES} probes, please: there are {len(probes)}")
-    return [_Probe.of(_read_one(f"`probes[{place}]`", probe)) for place, probe in enumerate(probes)]
-
-
-def _read_one(name: str, probe: Any) -> dict[str, Tensor | None]:
-    if not isinstance(probe, dict):
-        raise Unusable(
-            f"{name} should be a dict with query, key, value and, if you like, mask: it is {_kind(probe)}"
-        )
-    if unknown := [key for key in probe if key not in ("query", "key", "value", "mask")]:
-        raise Unusable(f"{name} has an unknown key {str(unknown[0])[:40]!r}: use query, key, value and mask")
-    if missing := [key for key in ("query", "key", "value") if key not in probe]:
-        raise Unusable(f"{name} has no {missing[0]!r}")
-    query, key, value = (_read_tensor(f"the {n} of {name}", probe[n]) for n in ("query", "key", "value"))
+def _read(name: str, probe: Any) -> Measured:
+    given = reading.fields(name, probe, ("query", "key", "value"), ("mask",))
+    query, key, value = (_floats(f"the {n} of {name}", given[n]) for n in ("query", "key", "value"))
     if not query.dtype == key.dtype == value.dtype:
         raise Unusable(f"query, key and value of {name} should have one dtype")
     if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
         raise Unusable(
-            f"query, key and value of {name} should have the same leading dimensions: {_shapes(probe)}"
+            f"query, key and value of {name} should have the same leading dimensions: {_shapes(given)}"
         )
     if query.shape[-1] != key.shape[-1]:
-        raise Unusable(f"query and key of {name} should agree in d_k: {_shapes(probe)}")
+        raise Unusable(f"query and key of {name} should agree in d_k: {_shapes(given)}")
     if key.shape[-2] != value.shape[-2]:
-        raise Unusable(f"key and value of {name} should agree in length: {_shapes(probe)}")
-    scores = (*query.shape[:-1], key.shape[-2])
-    if torch.Size(scores).numel() > MOST_SCORES:
-        raise Unusable(
-            f"{name} is too large: at most {MOST_SCORES} scores, please; small inputs show as much"
-        )
-    mask = probe.get("mask")
+        raise Unusable(f"key and value of {name} should agree in length: {_shapes(given)}")
+    scores = reading.few_scores(name, (*query.shape[:-1], key.shape[-2]))
+    mask = given.get("mask")
     if mask is not None:
-        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            raise Unusable(f"the mask of {name} should be a boolean tensor: it is {_kind(mask)}")
-        mask = _plain(f"the mask of {name}", mask)
-        try:
-            mask.expand(scores)
-        except RuntimeError:
-            raise Unusable(
-                f"the mask of {name} should broadcast to the scores {scores}: it has shape "
-                f"{tuple(mask.shape)}"
-            ) from None
-    return {"query": query, "key": key, "value": value, "mask": mask}
-
-
-def _read_tensor(name: str, tensor: Any) -> Tensor:
-    if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.float32, torch.float64):
-        raise Unusable(f"{name} should be a float32 or float64 tensor: it is {_kind(tensor)}")
-    if not 2 <= tensor.ndim <= 5:
-        raise Unusable(f"{name} should have from 2 to 5 dimensions: it has shape {tuple(tensor.shape)}")
-    if not all(1 <= size <= LONGEST_AXIS for size in tensor.shape):
-        raise Unusable(
-            f"every dimension of {name} should lie between 1 and {LONGEST_AXIS}: it has shape "
-            f"{tuple(tensor.shape)}"
-        )
-    tensor = _plain(name, tensor)
-    if not tensor.isfinite().all():
-        raise Unusable(
-            f"{name} holds NaN or infinity: with such inputs there is no right answer to compare with"
-        )
-    if tensor.abs().max() > LARGEST_NUMBER:
-        raise Unusable(f"{name} holds numbers beyond ±{LARGEST_NUMBER:g}: smaller ones are enough")
-    return tensor
-
-
-def _plain(name: str, tensor: Tensor) -> Tensor:
-    """On the CPU, without history, subclass or special layout."""
-    if tensor.layout is not torch.strided or tensor.device.type == "meta":
-        raise Unusable(f"{name} should be an ordinary, dense tensor")
-    return tensor.detach().as_subclass(Tensor).cpu()
-
-
-def _kind(value: Any) -> str:
-    return f"a tensor of {value.dtype}" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
+        mask = reading.mask(f"the mask of {name}", mask, scores)
+    return Measured(MEASURE, {"query": query, "key": key, "value": value, "mask": mask})
 
 
 def _shapes(probe: dict[str, Any]) -> str:
     return ", ".join(f"{name} {tuple(probe[name].shape)}" for name in ("query", "key", "value"))
 
 
-def _judge(judgement: Callable[[list[_Probe]], str | None]) -> Callable[[Any, torch.Generator], str | None]:
-    def judge(probes: Any, generator: torch.Generator) -> str | None:
-        try:
-            with torch.no_grad():
-                usable = _read(probes)
-        except Unusable as problem:
-            return str(problem)
-        except Exception as problem:  # an object that only pretends to be a list, a dict or a tensor
-            return f"the probes cannot be read ({type(problem).__name__}): use plain lists, dicts and tensors"
-        with torch.no_grad():
-            return judgement(usable)
-
-    return judge
+def _unfair(probes: list[Measured]) -> str | None:
+    return MEASURE.fairness(probes, ", because of rounding; use smaller numbers")
 
 
-def _fair_and_useful(probes: list[_Probe]) -> str | None:
-    for place, probe in enumerate(probes):
-        if probe.rounding > FAIR:
-            return (
-                f"`probes[{place}]` is not fair: even right implementations disagree on it, because of "
-                "rounding; use smaller numbers"
-            )
-    if not any(probe.exposes(mutant) for probe in probes for mutant in MUTANTS.values()):
-        return "no wrong implementation is exposed yet: on these probes they all give the right result"
-    return None
-
-
-def _exposes(group: str) -> Callable[[Any, torch.Generator], str | None]:
-    mutants = [MUTANTS[id] for id in GROUPS[group]]
-
-    def judgement(probes: list[_Probe]) -> str | None:
-        alive = [m for m in mutants if not any(probe.exposes(m) for probe in probes)]
-        if not alive:
-            return None
-        titles = "; ".join(f"“{m.title}”" for m in alive)
-        return f"{len(mutants) - len(alive)} of {len(mutants)} exposed; not yet: {titles}"
-
-    return _judge(judgement)
+EXPOSING = Exposing(
+    mutants=grouped(MISCONCEPTIONS, GROUPS),
+    read=_read,
+    exposes=Measured.exposes,
+    most=20,
+    made_of="plain lists, dicts and tensors",
+    unfit=_unfair,
+)
 
 
 # --- Right answers
@@ -299,13 +165,13 @@ EXERCISE = Exercise(
     minutes=20,
     difficulty=3,
     checks=(
-        Check("is a list of fair probes that exposes something", 1, judge=_judge(_fair_and_useful)),
-        Check("exposes every wrong scale", 1, judge=_exposes("scale")),
-        Check("exposes wrong axes, and inputs mixed up or changed", 1, judge=_exposes("axes")),
-        Check("exposes every misreading of the mask", 2, judge=_exposes("mask")),
-        Check("exposes masks that only fit by chance", 1, judge=_exposes("mask shapes")),
-        Check("exposes wrong rows where there is nothing to attend to", 1, judge=_exposes("empty rows")),
-        Check("exposes what breaks on large scores and on float64", 1, judge=_exposes("numbers")),
+        EXPOSING.first("is a list of fair probes that exposes something"),
+        EXPOSING.all_of("scale", "exposes every wrong scale"),
+        EXPOSING.all_of("axes", "exposes wrong axes, and inputs mixed up or changed"),
+        EXPOSING.all_of("mask", "exposes every misreading of the mask", 2),
+        EXPOSING.all_of("mask shapes", "exposes masks that only fit by chance"),
+        EXPOSING.all_of("empty rows", "exposes wrong rows where there is nothing to attend to"),
+        EXPOSING.all_of("numbers", "exposes what breaks on large scores and on float64"),
     ),
     hints=(
         "Which mistakes stay invisible when d_k, d_v and the number of keys are all the same?",

@@ -7,23 +7,21 @@ than the right one, or none.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from autograder.exercise import Alternative, Check, Exercise
+from autograder.exercise import Alternative, Exercise, Misconception
+from autograder.exercises import reading
 from autograder.exercises.evaluation.wrong_metrics import MUTANTS, Scores
+from autograder.exercises.exposing import Exposing
+from autograder.exercises.reading import Unusable
 from llmlib.classification import confusion_matrix, precision_recall_f1
 
-MOST_PROBES, MOST_LABELS, MOST_CLASSES = 8, 20, 5
+MOST_LABELS, MOST_CLASSES = 20, 5
 AVERAGES = ("micro", "macro")
 EXPOSED = 1e-6  # a smaller difference may be rounding
 _Probe = tuple[list[int], list[int], str]
-
-
-class Unusable(ValueError):
-    """The learner's list, or a probe in it, cannot be used; the message says why."""
 
 
 def right(targets: list[int], predictions: list[int], average: str) -> Scores:
@@ -34,48 +32,27 @@ def right(targets: list[int], predictions: list[int], average: str) -> Scores:
     return float(precision), float(recall), float(f1)
 
 
-def _exposes(probe: _Probe, mutant: Callable[..., Scores]) -> bool:
+def _exposes(probe: _Probe, mutant: Misconception) -> bool:
     targets, predictions, average = probe
     try:
-        wrong = mutant(list(targets), list(predictions), average)
+        wrong = mutant.answer(list(targets), list(predictions), average)
     except ZeroDivisionError:
         return True
     pairs = zip(wrong, right(*probe), strict=True)
     return any(math.isnan(a) or abs(a - b) > EXPOSED for a, b in pairs)
 
 
-def _read(probes: Any) -> list[_Probe]:
-    """The learner's list as probes.
-
-    Raises:
-        Unusable: with a sentence for the learner.
-    """
-    if not isinstance(probes, list | tuple):
-        raise Unusable(f"`probes` should be a list of dicts, but it is of type {type(probes).__name__}")
-    if not probes:
-        raise Unusable("the list is empty: write at least one probe")
-    if len(probes) > MOST_PROBES:
-        raise Unusable(f"at most {MOST_PROBES} probes, please: there are {len(probes)}")
-    return [_read_one(f"`probes[{place}]`", probe) for place, probe in enumerate(probes)]
-
-
-def _read_one(name: str, probe: Any) -> _Probe:
-    keys = ("targets", "predictions", "average")
-    if not isinstance(probe, dict):
-        raise Unusable(
-            f"{name} should be a dict with {', '.join(keys)}: it is of type {type(probe).__name__}"
-        )
-    if missing := [key for key in keys if key not in probe]:
-        raise Unusable(f"{name} has no {missing[0]!r}")
-    if unknown := [key for key in probe if key not in keys]:
-        raise Unusable(f"{name} has an unknown key {str(unknown[0])[:40]!r}: use {', '.join(keys)}")
-    targets, predictions = (_read_labels(f"the {key} of {name}", probe[key]) for key in keys[:2])
+def _read(name: str, probe: Any) -> _Probe:
+    given = reading.fields(name, probe, ("targets", "predictions", "average"))
+    targets, predictions = (
+        _read_labels(f"the {key} of {name}", given[key]) for key in ("targets", "predictions")
+    )
     if len(targets) != len(predictions):
         raise Unusable(
             f"the targets and the predictions of {name} should be equally many: there are {len(targets)} and "
             f"{len(predictions)}"
         )
-    average = probe["average"]
+    average = given["average"]
     if not isinstance(average, str) or average not in AVERAGES:
         raise Unusable(f'the average of {name} should be "micro" or "macro"')
     return targets, predictions, average
@@ -92,37 +69,14 @@ def _read_labels(name: str, labels: Any) -> list[int]:
     return [int(label) for label in labels]
 
 
-def _judge(judgement: Callable[[list[_Probe]], str | None]) -> Callable[[Any, torch.Generator], str | None]:
-    def judge(probes: Any, generator: torch.Generator) -> str | None:
-        try:
-            usable = _read(probes)
-        except Unusable as problem:
-            return str(problem)
-        except Exception as problem:  # an object that only pretends to be a list or a dict
-            return f"the probes cannot be read ({type(problem).__name__}): use plain lists and dicts"
-        return judgement(usable)
-
-    return judge
-
-
-def _useful(probes: list[_Probe]) -> str | None:
-    mutants = [mutant for group in MUTANTS.values() for mutant in group]
-    if not any(_exposes(probe, mutant.answer) for probe in probes for mutant in mutants):
-        return "no wrong metric is exposed yet: on these probes they all give the right numbers"
-    return None
-
-
-def _exposes_all(group: str) -> Callable[[Any, torch.Generator], str | None]:
-    mutants = MUTANTS[group]
-
-    def judgement(probes: list[_Probe]) -> str | None:
-        alive = [m for m in mutants if not any(_exposes(probe, m.answer) for probe in probes)]
-        if not alive:
-            return None
-        titles = "; ".join(f"“{m.title}”" for m in alive)
-        return f"{len(mutants) - len(alive)} of {len(mutants)} exposed; not yet: {titles}"
-
-    return _judge(judgement)
+EXPOSING = Exposing(
+    mutants=MUTANTS,
+    read=_read,
+    exposes=_exposes,
+    most=8,
+    made_of="plain lists and dicts",
+    nothing="no wrong metric is exposed yet: on these probes they all give the right numbers",
+)
 
 
 # --- Right answers
@@ -174,11 +128,10 @@ EXERCISE = Exercise(
     minutes=15,
     difficulty=2,
     checks=(
-        Check("is a list of probes that exposes something", 1, judge=_judge(_useful)),
-        Check("exposes wrong counts and wrong means", 2, judge=_exposes_all("counts")),
-        Check("exposes wrong averages over the classes", 2, judge=_exposes_all("averages")),
-        Check("exposes what goes wrong with classes that are never said or never there", 1,
-              judge=_exposes_all("empty")),
+        EXPOSING.first("is a list of probes that exposes something"),
+        EXPOSING.all_of("counts", "exposes wrong counts and wrong means", 2),
+        EXPOSING.all_of("averages", "exposes wrong averages over the classes", 2),
+        EXPOSING.all_of("empty", "exposes what goes wrong with classes that are never said or never there"),
     ),
     hints=(
         "Where precision and recall are equal, nobody can see them confused. Let one class be said more "
@@ -193,4 +146,4 @@ EXERCISE = Exercise(
         Alternative("one probe for each idea", _one_for_each_idea),
         Alternative("tensors", _tensors),
     ),
-)  # fmt: skip
+)

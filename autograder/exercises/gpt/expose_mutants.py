@@ -7,7 +7,6 @@ answers where the right one raises an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,11 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.exercise import Alternative, Check, Exercise, Misconception
+from autograder.exercise import Alternative, Exercise, Misconception
+from autograder.exercises import reading
+from autograder.exercises.exposing import Exposing, grouped
 from autograder.exercises.gpt.wrong_gpt import EDGES, MISCONCEPTIONS
+from autograder.exercises.reading import Unusable
 from llmlib.gpt import GPT, GPTConfig
 
-MOST_PROBES, MOST_TOKENS = 12, 64
 LIMITS = {"vocab_size": 32, "context_length": 16, "d_model": 24, "n_layers": 4, "n_heads": 8}
 # Differences count relative to the largest logit; a mutant that is this close is not told from the right one.
 EXPOSED = 1e-6
@@ -53,11 +54,6 @@ GROUPS = {
     "rare": ("zero-is-padding", "last-token-lost", "squeezing"),
     "errors": ("cropping", "from-the-end", "clamping"),
 }
-MUTANTS = {m.id: m for m in (*MISCONCEPTIONS, *EDGES) if any(m.id in ids for ids in GROUPS.values())}
-
-
-class Unusable(ValueError):
-    """The learner's list, or a probe in it, cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -97,30 +93,9 @@ class _Probe:
         return float((wrong - self.right).abs().max()) > EXPOSED * size
 
 
-def _read(probes: Any) -> list[_Probe]:
-    """The learner's list as probes.
-
-    Raises:
-        Unusable: with a sentence for the learner.
-    """
-    if not isinstance(probes, list | tuple):
-        raise Unusable(f"`probes` should be a list of dicts, but it is {_kind(probes)}")
-    if not probes:
-        raise Unusable("the list is empty: write at least one probe")
-    if len(probes) > MOST_PROBES:
-        raise Unusable(f"at most {MOST_PROBES} probes, please: there are {len(probes)}")
-    return [_read_one(f"`probes[{place}]`", probe) for place, probe in enumerate(probes)]
-
-
-def _read_one(name: str, probe: Any) -> _Probe:
-    names = (*LIMITS, "tokens")
-    if not isinstance(probe, dict):
-        raise Unusable(f"{name} should be a dict with {', '.join(names)}: it is {_kind(probe)}")
-    if unknown := [key for key in probe if key not in names]:
-        raise Unusable(f"{name} has an unknown key {str(unknown[0])[:40]!r}: use {', '.join(names)}")
-    if missing := [key for key in names if key not in probe]:
-        raise Unusable(f"{name} has no {missing[0]!r}")
-    shape = {key: probe[key] for key in LIMITS}
+def _read(name: str, probe: Any) -> _Probe:
+    given = reading.fields(name, probe, (*LIMITS, "tokens"))
+    shape = {key: given[key] for key in LIMITS}
     for key, size in shape.items():
         if type(size) is not int or not 1 <= size <= LIMITS[key]:
             raise Unusable(f"the {key} of {name} should be a whole number from 1 to {LIMITS[key]}")
@@ -128,64 +103,27 @@ def _read_one(name: str, probe: Any) -> _Probe:
         config = GPTConfig(**shape)
     except ValueError as problem:
         raise Unusable(f"the shape of {name} is that of no GPT: {problem}") from None
-    return _Probe(config, _read_tokens(f"the tokens of {name}", probe["tokens"]))
+    tokens = reading.rows(
+        f"the tokens of {name}", given["tokens"], most=64, axes="(batch, length)", of="texts", whole=True
+    )
+    return _Probe(config, tokens)
 
 
-def _read_tokens(name: str, tokens: Any) -> Tensor:
-    if isinstance(tokens, list | tuple):
-        try:
-            tokens = torch.tensor(tokens)
-        except (TypeError, ValueError, RuntimeError):
-            raise Unusable(f"{name} should be texts of equal length, each a list of whole numbers") from None
-    if not isinstance(tokens, Tensor) or tokens.layout is not torch.strided or tokens.device.type == "meta":
-        raise Unusable(f"{name} should be a list of texts or a tensor: they are {_kind(tokens)}")
-    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
-        raise Unusable(f"{name} should be whole numbers: they are of {tokens.dtype}")
-    if tokens.dim() != 2 or not 1 <= tokens.numel() <= MOST_TOKENS:
-        raise Unusable(
-            f"{name} should have the shape (batch, length) and at most {MOST_TOKENS} numbers: their shape is "
-            f"{tuple(tokens.shape)}"
-        )
-    return tokens.detach().as_subclass(Tensor).cpu().long()
-
-
-def _kind(value: Any) -> str:
-    return f"of type {type(value).__name__}"
-
-
-def _judge(judgement: Callable[[list[_Probe]], str | None]) -> Callable[[Any, torch.Generator], str | None]:
-    def judge(probes: Any, generator: torch.Generator) -> str | None:
-        try:
-            usable = _read(probes)
-        except Unusable as problem:
-            return str(problem)
-        except Exception as problem:  # an object that only pretends to be a list, a dict or a tensor
-            return f"the probes cannot be read ({type(problem).__name__}): use plain lists and dicts"
-        with torch.no_grad():
-            return judgement(usable)
-
-    return judge
-
-
-def _useful(probes: list[_Probe]) -> str | None:
+def _all_refused(probes: list[_Probe]) -> str | None:
     if all(probe.right is None for probe in probes):
         return "on every probe the right GPT raises an error: write at least one that it can answer"
-    if not any(probe.exposes(mutant) for probe in probes for mutant in MUTANTS.values()):
-        return "no wrong GPT is exposed yet: on these probes they all answer like the right one"
     return None
 
 
-def _exposes(group: str) -> Callable[[Any, torch.Generator], str | None]:
-    mutants = [MUTANTS[id] for id in GROUPS[group]]
-
-    def judgement(probes: list[_Probe]) -> str | None:
-        alive = [m for m in mutants if not any(probe.exposes(m) for probe in probes)]
-        if not alive:
-            return None
-        titles = "; ".join(f"“{m.title}”" for m in alive)
-        return f"{len(mutants) - len(alive)} of {len(mutants)} exposed; not yet: {titles}"
-
-    return _judge(judgement)
+EXPOSING = Exposing(
+    mutants=grouped((*MISCONCEPTIONS, *EDGES), GROUPS),
+    read=_read,
+    exposes=_Probe.exposes,
+    most=12,
+    made_of="plain lists and dicts",
+    nothing="no wrong GPT is exposed yet: on these probes they all answer like the right one",
+    unfit=_all_refused,
+)
 
 
 # --- Right answers
@@ -238,13 +176,13 @@ EXERCISE = Exercise(
     minutes=15,
     difficulty=3,
     checks=(
-        Check("is a list of probes that exposes something", 1, judge=_judge(_useful)),
-        Check("exposes positions that are missing, repeated or shifted", 1, judge=_exposes("places")),
-        Check("exposes blocks that are left out, mixed up or merged", 1, judge=_exposes("blocks")),
-        Check("exposes what is wrong before the first block and after the last", 1, judge=_exposes("head")),
-        Check("exposes looks into the future and into other texts", 1, judge=_exposes("future")),
-        Check("exposes what only a rare token or a single text shows", 1, judge=_exposes("rare")),
-        Check("exposes a missing refusal", 1, judge=_exposes("errors")),
+        EXPOSING.first("is a list of probes that exposes something"),
+        EXPOSING.all_of("places", "exposes positions that are missing, repeated or shifted"),
+        EXPOSING.all_of("blocks", "exposes blocks that are left out, mixed up or merged"),
+        EXPOSING.all_of("head", "exposes what is wrong before the first block and after the last"),
+        EXPOSING.all_of("future", "exposes looks into the future and into other texts"),
+        EXPOSING.all_of("rare", "exposes what only a rare token or a single text shows"),
+        EXPOSING.all_of("errors", "exposes a missing refusal"),
     ),
     hints=(
         "Which mistakes stay invisible in a model with one block, and which in a text with one token?",

@@ -13,7 +13,9 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from autograder.exercise import Alternative, Check, Exercise
+from autograder.exercise import Alternative, Check, Exercise, Judge
+from autograder.exercises import reading
+from autograder.exercises.reading import Unusable
 from autograder.judging import is_number
 from llmlib.gpt import GPT, GPTConfig
 
@@ -58,24 +60,17 @@ def _loss(seed: int, recipe: tuple[float, ...]) -> float:
     return overfit(draw_batch(torch.Generator().manual_seed(seed)), seed, recipe)
 
 
-class Unusable(ValueError):
-    """The recipe cannot be used; the message says why."""
-
-
 def _read(recipe: Any) -> tuple[float, ...]:
-    if not isinstance(recipe, dict):
-        raise Unusable(f"`recipe` should be a dict with {', '.join(NAMES)}: it is {_kind(recipe)}")
-    if unknown := [name for name in recipe if name not in NAMES]:
-        raise Unusable(f"`recipe` has an unknown key {str(unknown[0])[:40]!r}: use {', '.join(NAMES)}")
+    given = reading.fields("`recipe`", recipe, NAMES)
     values = []
     for name, is_whole, smallest, largest in LIMITS:
-        if name not in recipe:
-            raise Unusable(f"`recipe` has no {name!r}")
-        value = recipe[name]
+        value = given[name]
         if isinstance(value, Tensor) and value.numel() == 1:
             value = value.item()
         if not is_number(value) or (is_whole and not isinstance(value, int)):
-            raise Unusable(f"{name} should be a {'whole ' if is_whole else ''}number: it is {_kind(value)}")
+            raise Unusable(
+                f"{name} should be a {'whole ' if is_whole else ''}number: it is {reading.kind(value)}"
+            )
         if not smallest <= value <= largest or (not is_whole and value == 0):
             raise Unusable(f"{name} should lie between {smallest:g} and {largest:g}: it is {value:g}")
         values.append(value)
@@ -84,19 +79,11 @@ def _read(recipe: Any) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _kind(value: Any) -> str:
-    return f"of type {type(value).__name__}"
-
-
-def _judge(target: float, seeds: int) -> Any:
-    def judge(recipe: Any, generator: torch.Generator) -> str | None:
-        try:
-            values = _read(recipe)
-        except Unusable as problem:
-            return str(problem)
+def _judge(target: float, seeds: int) -> Judge:
+    def judgement(recipe: tuple[float, ...], generator: torch.Generator) -> str | None:
         for _ in range(seeds):
             seed = int(torch.randint(0, 2**31, (), generator=generator))
-            loss = _loss(seed, values)
+            loss = _loss(seed, recipe)
             if not loss < target:  # NaN, too
                 return (
                     f"with this recipe the loss on a batch of random tokens ends at {loss:.2f}: "
@@ -104,7 +91,7 @@ def _judge(target: float, seeds: int) -> Any:
                 )
         return None
 
-    return judge
+    return reading.judged("recipe", _read, judgement, "a plain dict of numbers")
 
 
 def _recipe(*values: float) -> dict[str, float]:

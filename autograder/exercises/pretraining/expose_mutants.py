@@ -14,17 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.exercise import Alternative, Check, Exercise, Misconception
+from autograder.exercise import Alternative, Exercise, Misconception
+from autograder.exercises import reading
+from autograder.exercises.exposing import Exposing
 from autograder.exercises.pretraining.wrong_clipping import HOW, MEASURE, RETURNS, WHEN, Clipped, right
+from autograder.exercises.reading import Unusable
 from autograder.judging import is_number
 
-MOST_PROBES, MOST_PARAMETERS, MOST_NUMBERS, LARGEST = 6, 6, 24, 1000.0
+MOST_PARAMETERS, MOST_NUMBERS, LARGEST = 6, 24, 1000.0
 EXPOSED = 1e-4  # a smaller difference may be rounding, or the small number beside the length
-ALL = MEASURE + WHEN + HOW + RETURNS
-
-
-class Unusable(ValueError):
-    """The learner's list, or a probe in it, cannot be used; the message says why."""
+MUTANTS = {"length": MEASURE, "moment": WHEN, "way": HOW, "returned": RETURNS}
 
 
 @dataclass(frozen=True)
@@ -45,30 +44,9 @@ class _Probe:
         return not all(torch.allclose(a, b, rtol=EXPOSED, atol=EXPOSED) for a, b in pairs)
 
 
-def _read(probes: Any) -> list[_Probe]:
-    """The learner's list as probes.
-
-    Raises:
-        Unusable: with a sentence for the learner.
-    """
-    if not isinstance(probes, list | tuple):
-        raise Unusable(f"`probes` should be a list of dicts, but it is {_kind(probes)}")
-    if not probes:
-        raise Unusable("the list is empty: write at least one probe")
-    if len(probes) > MOST_PROBES:
-        raise Unusable(f"at most {MOST_PROBES} probes, please: there are {len(probes)}")
-    return [_read_one(f"`probes[{place}]`", probe) for place, probe in enumerate(probes)]
-
-
-def _read_one(name: str, probe: Any) -> _Probe:
-    if not isinstance(probe, dict):
-        raise Unusable(f"{name} should be a dict with gradients and max_norm: it is {_kind(probe)}")
-    names = ("gradients", "max_norm")
-    if missing := [key for key in names if key not in probe]:
-        raise Unusable(f"{name} has no {missing[0]!r}")
-    if unknown := [key for key in probe if key not in names]:
-        raise Unusable(f"{name} has an unknown key {str(unknown[0])[:40]!r}: use {' and '.join(names)}")
-    gradients, max_norm = probe["gradients"], probe["max_norm"]
+def _read(name: str, probe: Any) -> _Probe:
+    given = reading.fields(name, probe, ("gradients", "max_norm"))
+    gradients, max_norm = given["gradients"], given["max_norm"]
     if not isinstance(gradients, list | tuple) or not 1 <= len(gradients) <= MOST_PARAMETERS:
         raise Unusable(
             f"the gradients of {name} should be a list of 1 to {MOST_PARAMETERS} lists of numbers, one for "
@@ -89,39 +67,14 @@ def _read_gradient(name: str, gradient: Any) -> Tensor:
     return torch.tensor([float(number) for number in gradient], dtype=torch.float64)
 
 
-def _kind(value: Any) -> str:
-    return f"of type {type(value).__name__}"
-
-
-def _judge(judgement: Callable[[list[_Probe]], str | None]) -> Callable[[Any, torch.Generator], str | None]:
-    def judge(probes: Any, generator: torch.Generator) -> str | None:
-        try:
-            usable = _read(probes)
-        except Unusable as problem:
-            return str(problem)
-        except Exception as problem:  # an object that only pretends to be a list, a dict or a tensor
-            return f"the probes cannot be read ({type(problem).__name__}): use plain lists and dicts"
-        with torch.no_grad():
-            return judgement(usable)
-
-    return judge
-
-
-def _useful(probes: list[_Probe]) -> str | None:
-    if not any(probe.exposes(mutant) for probe in probes for mutant in ALL):
-        return "no wrong clipping is exposed yet: on these probes they all answer like the right one"
-    return None
-
-
-def _exposes(mutants: tuple[Misconception, ...]) -> Callable[[Any, torch.Generator], str | None]:
-    def judgement(probes: list[_Probe]) -> str | None:
-        alive = [m for m in mutants if not any(probe.exposes(m) for probe in probes)]
-        if not alive:
-            return None
-        titles = "; ".join(f"“{m.title}”" for m in alive)
-        return f"{len(mutants) - len(alive)} of {len(mutants)} exposed; not yet: {titles}"
-
-    return _judge(judgement)
+EXPOSING = Exposing(
+    mutants=MUTANTS,
+    read=_read,
+    exposes=_Probe.exposes,
+    most=6,
+    made_of="plain lists and dicts",
+    nothing="no wrong clipping is exposed yet: on these probes they all answer like the right one",
+)
 
 
 # --- Right answers
@@ -157,11 +110,11 @@ EXERCISE = Exercise(
     minutes=12,
     difficulty=2,
     checks=(
-        Check("is a list of probes that exposes something", 1, judge=_judge(_useful)),
-        Check("exposes every wrong length", 2, judge=_exposes(MEASURE)),
-        Check("exposes every wrong moment to clip", 1, judge=_exposes(WHEN)),
-        Check("exposes every wrong way to shorten", 2, judge=_exposes(HOW)),
-        Check("exposes every wrong length that is returned", 1, judge=_exposes(RETURNS)),
+        EXPOSING.first("is a list of probes that exposes something"),
+        EXPOSING.all_of("length", "exposes every wrong length", 2),
+        EXPOSING.all_of("moment", "exposes every wrong moment to clip"),
+        EXPOSING.all_of("way", "exposes every wrong way to shorten", 2),
+        EXPOSING.all_of("returned", "exposes every wrong length that is returned"),
     ),
     hints=(
         "One probe alone cannot do it: some mutants are wrong only on gradients that are too long, others "

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from autograder.exercise import Alternative, Check, Exercise, Misconception
+from autograder.exercise import Alternative, Check, Exercise, Judge, Misconception
+from autograder.exercises.reading import Unusable, judged, kind
 
 STARTER = """\
 faults = [
@@ -32,13 +33,9 @@ FAULTS = {
 Pair = tuple[int, str]
 
 
-class Unusable(ValueError):
-    """The list, or a pair in it, cannot be used; the message says why."""
-
-
 def _read(faults: Any) -> list[Pair]:
     if type(faults) not in (list, tuple):
-        raise Unusable(f"`faults` should be a list of pairs, but it is of type {type(faults).__name__}")
+        raise Unusable(f"`faults` should be a list of pairs, but it is {kind(faults)}")
     if not faults:
         raise Unusable('the list is empty: write at least one pair (line, "letter")')
     if len(faults) > len(FAULTS):
@@ -69,19 +66,15 @@ def _problem(pair: Pair) -> str | None:
     return "this line is innocent"
 
 
-def _finds(wanted: int) -> Callable[[Any, torch.Generator], str | None]:
-    def judge(faults: Any, generator: torch.Generator) -> str | None:
-        try:
-            pairs = _read(faults)
-        except Unusable as problem:
-            return str(problem)
+def _finds(wanted: int) -> Judge:
+    def judgement(pairs: list[Pair], generator: torch.Generator) -> str | None:
         found = len({letter for line, letter in pairs if _problem((line, letter)) is None})
         if found >= wanted:
             return None
         wrong = [f"{pair[0]}, {pair[1]}: {problem}" for pair in pairs if (problem := _problem(pair))]
         return f"{found} of {len(FAULTS)} found" + (f"; not right: {'; '.join(wrong)}" if wrong else "")
 
-    return judge
+    return judged("faults", _read, judgement, "a plain list of pairs")
 
 
 def _shows(*lines: int, letter: str) -> Callable[[Any], bool]:

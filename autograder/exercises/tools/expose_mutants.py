@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
-from autograder.exercise import Alternative, Check, Exercise, Misconception
+from autograder.exercise import Alternative, Exercise, Misconception
+from autograder.exercises.exposing import Exposing, grouped
+from autograder.exercises.reading import Unusable
 from autograder.exercises.tools.wrong_shapes import MISCONCEPTIONS
 from llmlib.tensors import broadcast_shape
 
-MOST_PROBES, MOST_SIZES, LARGEST_SIZE = 8, 6, 99
+MOST_SIZES, LARGEST_SIZE = 6, 99
 
 GROUPS = {
     "ends": ("aligned-left", "equal-length-only", "stops-at-the-shorter", "back-to-front"),
@@ -31,13 +31,7 @@ GROUPS = {
     ),
     "corners": ("larger-size", "zero-fits-everything", "nothing-with-the-empty-shape"),
 }
-MUTANTS = {m.id: m for m in MISCONCEPTIONS if any(m.id in ids for ids in GROUPS.values())}
-
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
-
-
-class Unusable(ValueError):
-    """The learner's list, or a pair in it, cannot be used; the message says why."""
 
 
 def _outcome(rule: Callable[..., Any], pair: Pair) -> tuple[Any, ...]:
@@ -54,24 +48,7 @@ def exposes(pair: Pair, mutant: Misconception) -> bool:
     return _outcome(mutant.answer, pair) != _outcome(broadcast_shape, pair)
 
 
-def _read(probes: Any) -> list[Pair]:
-    """The learner's list as pairs of shapes.
-
-    Raises:
-        Unusable: with a sentence for the learner.
-    """
-    if not isinstance(probes, list | tuple):
-        raise Unusable(
-            f"`probes` should be a list of pairs of shapes, but it is of type {type(probes).__name__}"
-        )
-    if not probes:
-        raise Unusable("the list is empty: write at least one pair of shapes")
-    if len(probes) > MOST_PROBES:
-        raise Unusable(f"at most {MOST_PROBES} pairs, please: there are {len(probes)}")
-    return [_read_pair(f"`probes[{place}]`", pair) for place, pair in enumerate(probes)]
-
-
-def _read_pair(name: str, pair: Any) -> Pair:
+def _read(name: str, pair: Any) -> Pair:
     if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise Unusable(f"{name} should be a pair of shapes, such as ((2, 3), (3,))")
     first, second = (_read_shape(name, shape) for shape in pair)
@@ -91,38 +68,16 @@ def _read_shape(name: str, shape: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in shape)
 
 
-def _judge(
-    judgement: Callable[[list[Pair]], str | None],
-) -> Callable[[Any, torch.Generator], str | None]:
-    def judge(probes: Any, generator: torch.Generator) -> str | None:
-        try:
-            pairs = _read(probes)
-        except Unusable as problem:
-            return str(problem)
-        except Exception as problem:  # an object that only pretends to be a list
-            return f"the probes cannot be read ({type(problem).__name__}): use lists, tuples and numbers"
-        return judgement(pairs)
-
-    return judge
-
-
-def _useful(pairs: list[Pair]) -> str | None:
-    if any(exposes(pair, mutant) for pair in pairs for mutant in MUTANTS.values()):
-        return None
-    return "no wrong rule is exposed yet: on these pairs they all do what the right one does"
-
-
-def _exposes(group: str) -> Callable[[Any, torch.Generator], str | None]:
-    mutants = [MUTANTS[id] for id in GROUPS[group]]
-
-    def judgement(pairs: list[Pair]) -> str | None:
-        alive = [m for m in mutants if not any(exposes(pair, m) for pair in pairs)]
-        if not alive:
-            return None
-        titles = "; ".join(f"“{m.title}”" for m in alive)
-        return f"{len(mutants) - len(alive)} of {len(mutants)} exposed; not yet: {titles}"
-
-    return _judge(judgement)
+EXPOSING = Exposing(
+    mutants=grouped(MISCONCEPTIONS, GROUPS),
+    read=_read,
+    exposes=exposes,
+    most=8,
+    made_of="lists, tuples and numbers",
+    nothing="no wrong rule is exposed yet: on these pairs they all do what the right one does",
+    of="pairs of shapes",
+    one="pair",
+)
 
 
 # --- Right answers
@@ -158,11 +113,11 @@ EXERCISE = Exercise(
     minutes=10,
     difficulty=2,
     checks=(
-        Check("is a list of pairs of shapes that exposes something", 1, judge=_judge(_useful)),
-        Check("exposes rules that begin at the wrong end or lose sizes", 1, judge=_exposes("ends")),
-        Check("exposes every wrong idea of a size of 1", 1, judge=_exposes("ones")),
-        Check("exposes rules that accept what does not fit", 1, judge=_exposes("refusals")),
-        Check("exposes rules that stumble over 0 and over the empty shape", 1, judge=_exposes("corners")),
+        EXPOSING.first("is a list of pairs of shapes that exposes something"),
+        EXPOSING.all_of("ends", "exposes rules that begin at the wrong end or lose sizes"),
+        EXPOSING.all_of("ones", "exposes every wrong idea of a size of 1"),
+        EXPOSING.all_of("refusals", "exposes rules that accept what does not fit"),
+        EXPOSING.all_of("corners", "exposes rules that stumble over 0 and over the empty shape"),
     ),
     hints=(
         "On ((2, 3), (2, 3)) nearly every wrong rule is right by luck. Which feature of this pair gives it "
