@@ -37,7 +37,7 @@ def run(cells: list[str], line: wire.Line) -> None:
     warnings.simplefilter("ignore")
     outputs = _Outputs()
     _Publisher.outputs = _Hook.outputs = _Shell.outputs = outputs
-    HistoryManager.enabled = False
+    HistoryManager.enabled = False  # type: ignore[assignment]  # in the place of the trait, for good
     os.environ["HOME"] = os.getcwd()  # the only folder that can be written to
     shell = _Shell.instance()
     shell.run_line_magic("matplotlib", "inline")

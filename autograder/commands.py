@@ -70,6 +70,7 @@ def _check_notebook(path: Path, options: argparse.Namespace) -> int:
             answer, exercise = found[exercise.name], catalogue.find(exercise.name, own.get(exercise.name))
             if answer is None:
                 missing = Failure("not attempted", "its answer cell is not in the notebook")
+                assert process.isolation is not None  # known as soon as the process has begun
                 reports.append(
                     ungraded(exercise, missing, seed=options.seed, isolation=process.isolation.level)
                 )

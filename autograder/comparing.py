@@ -227,7 +227,7 @@ def _last_digit(text: str) -> float:
 def _shape_difference(want: str, got: str) -> str | None:
     """Shapes first: a wrong shape makes every number look wrong."""
     as_many = len(NESTED.findall(want)) == len(NESTED.findall(got))
-    pairs = [
+    pairs: list[tuple[Sequence[Any], Sequence[Any]]] = [
         (list(_shapes(want)), list(_shapes(got))) if as_many else ([], []),
         ([_sizes(m) for m in SHAPE_SHOWN.findall(want)], [_sizes(m) for m in SHAPE_SHOWN.findall(got)]),
     ]
@@ -247,7 +247,8 @@ def _sizes(groups: tuple[str, ...]) -> tuple[int, ...]:
 def _shapes(text: str) -> Iterator[tuple[int, ...] | None]:
     """The shape of each tensor that is written out; None where it is cut short or ragged."""
     for match in NESTED.finditer(text):
-        depth, sizes, start = 0, [], match.end()
+        depth, start = 0, match.end()
+        sizes: list[set[int]] = []
         counts: list[int] = []
         body = ""
         for place in range(start, len(text)):

@@ -69,14 +69,14 @@ def grade_callable(
     """Grade an answer that lives in this process: a function, or the value of a value exercise."""
     start = time.perf_counter()
     with quiet(), own_randomness(seed):
-        if exercise.takes_value:
+        if (reference := exercise.reference) is None:
             report = grade_value(exercise, answer, seed=seed)
-        elif (failure := wrong_signature(exercise.reference, exercise.answer_name, answer)) is not None:
+        elif (failure := wrong_signature(reference, exercise.answer_name, answer)) is not None:
             report = ungraded(exercise, failure, seed=seed)
         else:
             runner = LocalRunner(
                 answer,
-                exercise.reference,
+                reference,
                 forbidden=exercise.forbidden,
                 seconds=timeout or exercise.timeout,
                 device=device,

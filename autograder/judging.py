@@ -161,11 +161,9 @@ def _compare_keys(got: Any, want: dict[Any, Any]) -> Mismatch | None:
 
 
 def _compare_numbers(got: Any, want: Any, tolerance: float, kind: str, what: str) -> Mismatch | None:
-    if isinstance(want, list | tuple):
-        pairs = zip(got, want, strict=True)
-        return next((m for g, w in pairs if (m := _compare_numbers(g, w, tolerance, kind, what))), None)
-    if isinstance(want, dict):
-        pairs = ((got[key], want[key]) for key in want)
+    if isinstance(want, list | tuple | dict):
+        keys = want if isinstance(want, dict) else range(len(want))
+        pairs = ((got[key], want[key]) for key in keys)
         return next((m for g, w in pairs if (m := _compare_numbers(g, w, tolerance, kind, what))), None)
     if isinstance(want, float):
         return _compare_numbers(torch.tensor(float(got)), torch.tensor(want), tolerance, kind, what)

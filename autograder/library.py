@@ -113,7 +113,7 @@ class _Module:
 
 def _imported(nodes: list[ast.stmt] | list[ast.AST]) -> dict[str, str]:
     """Local names, and what of the package they stand for."""
-    names = {}
+    names: dict[str, str] = {}
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and _own(node):
             names |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}

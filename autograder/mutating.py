@@ -113,11 +113,14 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     if isinstance(node, ast.BinOp | ast.AugAssign) and (other := OPERATORS.get(type(node.op))):
         yield _with(node, op=other()), f"{_sign(node.op)} becomes {_sign(other())}"
     elif isinstance(node, ast.Compare):
-        for other in COMPARISONS.get(type(node.ops[0]), ()):
-            yield _with(node, ops=[other(), *node.ops[1:]]), f"{_sign(node.ops[0])} becomes {_sign(other())}"
+        for comparison in COMPARISONS.get(type(node.ops[0]), ()):
+            first, instead = node.ops[0], comparison()
+            yield _with(node, ops=[instead, *node.ops[1:]]), f"{_sign(first)} becomes {_sign(instead)}"
     elif isinstance(node, ast.BoolOp):
-        other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        yield _with(node, op=other), "`and` and `or` swapped"
+        yield (
+            _with(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And()),
+            "`and` and `or` swapped",
+        )
     elif isinstance(node, ast.UnaryOp) and not isinstance(node.operand, ast.Constant):
         yield node.operand, f"{_sign(node.op)} taken away"
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -131,14 +134,14 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     elif isinstance(node, ast.If | ast.IfExp | ast.While):
         yield _with(node, test=ast.UnaryOp(ast.Not(), node.test)), "the condition is negated"
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS:
-        other = CALLS[node.func.attr]
-        yield _with(node, func=_with(node.func, attr=other)), f"{node.func.attr} becomes {other}"
+        call = CALLS[node.func.attr]
+        yield _with(node, func=_with(node.func, attr=call)), f"{node.func.attr} becomes {call}"
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
-        other = CALLS[node.func.id]
-        yield _with(node, func=ast.Name(other, ast.Load())), f"{node.func.id} becomes {other}"
+        call = CALLS[node.func.id]
+        yield _with(node, func=ast.Name(call, ast.Load())), f"{node.func.id} becomes {call}"
     elif isinstance(node, ast.Continue | ast.Break):
-        other = ast.Break() if isinstance(node, ast.Continue) else ast.Continue()
-        yield other, f"{type(node).__name__.lower()} becomes {type(other).__name__.lower()}"
+        way = ast.Break() if isinstance(node, ast.Continue) else ast.Continue()
+        yield way, f"{type(node).__name__.lower()} becomes {type(way).__name__.lower()}"
 
 
 def _constants(value: Any) -> list[Any]:

@@ -121,7 +121,7 @@ class Confined:
             command = [*_bubblewrap(environment, device, whole), *command]
         self.process = subprocess.Popen(
             command,
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,

@@ -14,6 +14,7 @@ import math
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any
@@ -163,7 +164,7 @@ def _encode_tensor(tensor: Tensor, blobs: list[bytes]) -> dict[str, Any]:
         raise WireError(f"a tensor of {tensor.dtype} cannot be carried")
     plain = tensor.detach().as_subclass(Tensor).resolve_conj().resolve_neg()
     # A transposed view arrives as a transposed view: its axes in the order of memory, and that order.
-    order = sorted(range(plain.dim()), key=lambda axis: -plain.stride(axis))
+    order = sorted(range(plain.dim()), key=lambda axis: -plain.stride()[axis])
     laid_out = plain.permute(order).contiguous().cpu()
     if laid_out.nbytes + sum(map(len, blobs)) > MOST_BYTES:
         raise WireError(f"the value is larger than {MOST_BYTES >> 20} MB")
@@ -197,7 +198,12 @@ def _decode(value: Any, body: memoryview, depth: int) -> Any:
         return Made(str(inner[0]), _decode(inner[1], body, depth + 1))
     if tag == "tuple":
         return tuple(_decode(item, body, depth + 1) for item in inner)
-    simple = {"int": int, "float": float, "bytes": base64.b64decode, "ellipsis": lambda _: ...}
+    simple: dict[str, Callable[[Any], Any]] = {
+        "int": int,
+        "float": float,
+        "bytes": base64.b64decode,
+        "ellipsis": lambda _: ...,
+    }
     return simple[tag](inner)
 
 

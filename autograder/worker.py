@@ -89,12 +89,13 @@ def _wait(pid: int, control: socket.socket) -> int:
 
 def _asked_to_kill(pid: int, control: socket.socket) -> bool:
     """Wait for the fork's end or a message, whichever comes first."""
+    watched: list[int | socket.socket] = [control]
     if hasattr(os, "pidfd_open"):
-        watched = os.pidfd_open(pid)
-        ready = select.select([watched, control], [], [])[0]
-        os.close(watched)
+        ending = os.pidfd_open(pid)
+        ready = select.select([*watched, ending], [], [])[0]
+        os.close(ending)
     else:
-        ready = select.select([control], [], [], 0.005)[0]
+        ready = select.select(watched, [], [], 0.005)[0]
     if control not in ready:
         return False
     if not control.recv(1):

@@ -53,7 +53,7 @@ class AdamW(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]  # torch's stub has two overloads
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:

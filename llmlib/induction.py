@@ -95,6 +95,7 @@ class AttentionOnly(nn.Module):
         past = causal_mask(tokens.shape[1]).to(tokens.device)
         maps = []
         for layer in self.layers:
+            assert isinstance(layer, MultiHeadAttention)
             maps.append(head_weights(layer, x, past))
             x = x + layer(x, is_causal=True)
         return maps

@@ -59,7 +59,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         lr: float = 0.02,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
@@ -71,7 +71,7 @@ class Muon(torch.optim.Optimizer):
                     raise ValueError(f"Muon is for matrices: got a shape of {tuple(parameter.shape)}")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]  # torch's stub has two overloads
         for group in self.param_groups:
             alike: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
@@ -104,7 +104,7 @@ class Together(torch.optim.Optimizer):
         # The same dicts, so that a learning rate that is set here is set there.
         self.param_groups = [group for optimizer in optimizers for group in optimizer.param_groups]
 
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]  # torch's stub has two overloads
         for optimizer in self.optimizers:
             optimizer.step()
 

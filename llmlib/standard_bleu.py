@@ -26,8 +26,10 @@ _SPLITS = (
     (re.compile(r"([.,])([^0-9])"), r" \1 \2"),
     (re.compile(r"([0-9])(-)"), r"\1 \2 "),
 )
-_REPLACED = (("<skipped>", ""), ("-\n", ""), ("\n", " "), ("&quot;", '"'), ("&amp;", "&"))
-_REPLACED += (("&lt;", "<"), ("&gt;", ">"))
+_REPLACED = (
+    *(("<skipped>", ""), ("-\n", ""), ("\n", " ")),
+    *(("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")),
+)
 
 
 def tokenize_13a(text: str) -> list[str]:

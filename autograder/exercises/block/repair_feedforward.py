@@ -63,7 +63,7 @@ def _case(
     gradient: bool = False,
 ) -> Case:
     about = {"bias": bias, "fused": fused, "approximate": approximate}
-    construct = {"d_model": x.shape[-1], "d_ff": 7, **about}
+    construct: dict[str, Any] = {"d_model": x.shape[-1], "d_ff": 7, **about}
     drawn = {n: w.to(x.dtype) for n, w in weights(FeedForward(**construct), g).items()}
     if shift:
         drawn["output.bias"] = drawn["output.bias"] + shift

@@ -24,7 +24,7 @@ def _case(
     gradient: bool = False,
     **masks: Any,
 ) -> Case:
-    construct = {**SHAPE, "bias": bias, **({} if norm_first else {"norm_first": False})}
+    construct: dict[str, Any] = {**SHAPE, "bias": bias, **({} if norm_first else {"norm_first": False})}
     drawn = {n: w.to(x.dtype) for n, w in weights(TransformerBlock(**construct), g).items()}
     return Case({"x": x, **masks}, construct=construct, weights=drawn, gradient=gradient)
 

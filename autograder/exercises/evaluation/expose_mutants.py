@@ -7,7 +7,7 @@ than the right one, or none.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import torch
 
@@ -19,12 +19,13 @@ from autograder.exercises.reading import Unusable
 from llmlib.classification import confusion_matrix, precision_recall_f1
 
 MOST_LABELS, MOST_CLASSES = 20, 5
-AVERAGES = ("micro", "macro")
+Average = Literal["micro", "macro"]
+AVERAGES = get_args(Average)
 EXPOSED = 1e-6  # a smaller difference may be rounding
-_Probe = tuple[list[int], list[int], str]
+_Probe = tuple[list[int], list[int], Average]
 
 
-def right(targets: list[int], predictions: list[int], average: str) -> Scores:
+def right(targets: list[int], predictions: list[int], average: Average) -> Scores:
     """Precision, recall and F1 of the course. There are as many classes as the largest label says."""
     n_classes = 1 + max(targets + predictions)
     confusion = confusion_matrix(torch.tensor(targets), torch.tensor(predictions), n_classes)
@@ -55,7 +56,7 @@ def _read(name: str, probe: Any) -> _Probe:
     average = given["average"]
     if not isinstance(average, str) or average not in AVERAGES:
         raise Unusable(f'the average of {name} should be "micro" or "macro"')
-    return targets, predictions, average
+    return targets, predictions, cast(Average, average)
 
 
 def _read_labels(name: str, labels: Any) -> list[int]:

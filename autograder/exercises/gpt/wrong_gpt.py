@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Misconception
+from llmlib.attention import MultiHeadAttention
 from llmlib.gpt import GPT
 
 Step = Callable[..., Tensor]
@@ -141,9 +142,11 @@ def _norm_between(model: GPT, x: Tensor, tokens: Tensor) -> Tensor:
 
 def _one_head(model: GPT, x: Tensor, tokens: Tensor) -> Tensor:
     for block in model.blocks:
-        heads, block.attention.n_heads = block.attention.n_heads, 1
+        attention = block.attention
+        assert isinstance(attention, MultiHeadAttention)
+        heads, attention.n_heads = attention.n_heads, 1
         x = block(x, is_causal=True)
-        block.attention.n_heads = heads
+        attention.n_heads = heads
     return x
 
 

@@ -27,7 +27,8 @@ def _case(
     bias: bool = True,
     gradient: bool = False,
 ) -> Case:
-    construct = {"d_model": d_model, "n_heads": n_heads} | ({} if bias else {"bias": False})
+    construct: dict[str, Any] = {"d_model": d_model, "n_heads": n_heads}
+    construct |= {} if bias else {"bias": False}
     drawn = probes.weights(MultiHeadAttention(**construct), g)
     dtype = arguments["x"].dtype  # type: ignore[union-attr]
     weights = {name: weight.to(dtype) for name, weight in drawn.items()}
