@@ -7,8 +7,8 @@ one exercise: its fork is killed, and the next answer gets a fresh one.
 from __future__ import annotations
 
 import signal
-import socket
 import time
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
@@ -18,11 +18,11 @@ from autograder.exercise import Case, Exercise
 from autograder.grading import broken, grade_function, grade_value, own_randomness, ungraded
 from autograder.library import cut_for, signature_of
 from autograder.outcome import Failure, Outcome
+from autograder.parents import Parent
 from autograder.report import Report
 from autograder.sandbox import Confined, Isolation, Limits, has_bubblewrap, isolation_of
-from autograder.worker import STATUS
 
-START_SECONDS = 120.0  # a cold disk, a busy machine: importing torch is not the answer's time
+MOST_GROUNDS = 12  # parents that wait with the ground of an exercise laid: more than a chapter has
 LOCK_SECONDS = 30.0  # forking and locking in
 DYING_SECONDS = 10.0
 
@@ -31,20 +31,35 @@ class AnswerProcess:
     """A worker that grades any number of answers, one after the other. Use it in a `with` block.
 
     bubblewrap: False to do without it, as on a machine that has none.
+    worker:     a sandbox that was started in advance; it ends with this.
+    within:     a sandbox of somebody else's, in which to have a parent of its own.
     """
 
     whole = False  # whether it runs whole notebooks instead: see `autograder.rerunning`
 
-    def __init__(self, *, device: str = "cpu", limits: Limits | None = None, bubblewrap: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        device: str = "cpu",
+        limits: Limits | None = None,
+        bubblewrap: bool = True,
+        worker: Confined | None = None,
+        within: Confined | None = None,
+    ) -> None:
         self.device = device
         self.limits = limits or Limits()
         self.isolation: Isolation | None = None
         self._bubblewrap = bubblewrap and has_bubblewrap()
-        self._worker: Confined | None = None
+        self._started, self._within = worker, within
+        self._worker: Confined | None = None  # where answers run
+        self._parent: Parent | None = None  # forks them
+        self._grounds: OrderedDict[tuple[str, str], Parent] = OrderedDict()
+        self._at: Parent | None = None  # who forked the answer at hand
         self._line: wire.Line | None = None
         self._seconds = 0.0
         self._killed = False
         self._fault: str | None = None  # what broke in the answer's process, at the answer at hand
+        self._lost = False  # whether the sandbox ended while it ran
 
     def __enter__(self) -> AnswerProcess:
         self._start()
@@ -52,6 +67,12 @@ class AnswerProcess:
 
     def __exit__(self, *error: Any) -> None:
         self._end_worker()
+
+    @property
+    def shared(self) -> Confined | None:
+        """The sandbox, for others to grade within; None where answers side by side would share a folder."""
+        apart = self.isolation is not None and "namespaces" in self.isolation.means
+        return self._worker if apart and self.device == "cpu" else None
 
     def grade(
         self,
@@ -64,6 +85,8 @@ class AnswerProcess:
     ) -> Report:
         """The verdict on an answer given as Python text. `prelude`: the learner's own helper cells."""
         report = self._grade(exercise, source, prelude, seed, timeout)
+        if self._lost:  # somebody else may have ended it
+            report = self._grade(exercise, source, prelude, seed, timeout)
         fault = self._fault
         if report.status != "grader_error" or fault is None or self._breaks_by_itself(exercise):
             return report
@@ -84,13 +107,13 @@ class AnswerProcess:
         self, exercise: Exercise, source: str, prelude: tuple[str, ...], seed: int, timeout: float | None
     ) -> Report:
         started = time.perf_counter()
-        self._fault = None
+        self._fault, self._lost = None, False
         about: dict[str, Any] = {"device": self.device}
         try:
             self._start()
             about["isolation"] = self.isolation.level  # type: ignore[union-attr]
             self._seconds = timeout or exercise.timeout
-            failure, value = self._open(_job(exercise, source, prelude, seed, self.device))
+            failure, value = self._open(_job(exercise, source, prelude, seed, self.device), exercise)
             with own_randomness(seed):
                 if failure is not None:
                     report = ungraded(exercise, failure, seed=seed, **about)
@@ -104,9 +127,12 @@ class AnswerProcess:
         self._close()
         return replace(report, duration=time.perf_counter() - started)
 
-    def _open(self, job: dict[str, Any]) -> tuple[Failure | None, Any]:
+    def _open(self, job: dict[str, Any], exercise: Exercise) -> tuple[Failure | None, Any]:
         """Hand the answer to a fork of its own: a failure, or the value of a value exercise."""
-        self._fork(job)
+        if self.device == "cpu":
+            self._fork(job, self._grounded(exercise))
+        else:  # the library asks for the device, which no parent may touch
+            self._fork({**job, "ground": _ground(exercise)})
         assert self._line is not None
         self._line.deadline = time.monotonic() + self._seconds
         opening = self._receive()
@@ -117,13 +143,23 @@ class AnswerProcess:
         except (TypeError, KeyError, AttributeError) as error:  # the answer itself wrote on the line
             return self._unreadable(error), None
 
-    def _fork(self, job: dict[str, Any]) -> Isolation:
+    def _grounded(self, exercise: Exercise) -> Parent:
+        """The parent that has laid the ground of the exercise."""
+        assert self._parent is not None
+        key = (exercise.name, exercise.variant)
+        if key not in self._grounds:
+            self._grounds[key] = self._parent.another(_ground(exercise))
+            while len(self._grounds) > MOST_GROUNDS:
+                self._grounds.popitem(last=False)[1].close()
+        self._grounds.move_to_end(key)
+        return self._grounds[key]
+
+    def _fork(self, job: dict[str, Any], parent: Parent | None = None) -> Isolation:
         """A fork that has the job and has locked itself in, as it says before the answer begins."""
         assert self._worker is not None
-        ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._worker.control, [b"J"], [theirs.fileno()])
-        self._line = wire.Line(ours)
+        self._at = parent or self._parent
+        assert self._at is not None
+        self._line = self._at.fork()
         self._killed = False
         self._line.deadline = time.monotonic() + LOCK_SECONDS
         rules = self._worker.rules(seconds=self._seconds or 10, limits=self.limits, device=self.device)
@@ -183,69 +219,81 @@ class AnswerProcess:
     def _close(self, kill: bool = False) -> int | None:
         """End the fork at hand, if there is one. Its exit code; None where the whole worker had to go."""
         line, self._line = self._line, None
-        if line is None or self._worker is None:
+        if line is None or self._at is None:
             return None
-        control = self._worker.control
         try:
             if kill:
-                control.sendall(b"K")
+                self._at.kill()
             else:
                 with suppress(OSError, TimeoutError):
                     line.deadline = time.monotonic() + 1
                     wire.write(line, None)
             line.close()
-            return self._status(1.0 if not kill else DYING_SECONDS)
+            return self._at.status(1.0 if not kill else DYING_SECONDS)
         except TimeoutError:  # it was asked to end and goes on
-            try:
-                control.sendall(b"K")
-                return self._status(DYING_SECONDS)
-            except (OSError, TimeoutError):
-                self._end_worker()
+            with suppress(OSError, TimeoutError):
+                self._at.kill()
+                return self._at.status(DYING_SECONDS)
         except OSError:
-            self._end_worker()
+            pass
+        self._lost = True
+        self._end_worker()
         return None
-
-    def _status(self, seconds: float) -> int:
-        assert self._worker is not None
-        self._worker.control.settimeout(seconds)
-        data = self._worker.control.recv(STATUS.size)
-        if len(data) != STATUS.size:
-            raise OSError("the worker has ended")
-        return STATUS.unpack(data)[0]
 
     def _start(self) -> None:
         if self._worker is not None:
             return
-        self._worker = Confined(bubblewrap=self._bubblewrap, device=self.device, whole=self.whole)
-        self._worker.control.settimeout(START_SECONDS)
-        if self._worker.control.recv(1) != b"R":
-            self._end_worker()
-            raise RuntimeError("the worker did not start")
+        if self._within is not None:
+            with suppress(OSError, RuntimeError):
+                self._parent = Parent(self._within.control).another()
+                self._worker = self._within
+        if self._worker is None:
+            self._worker, self._started = self._started or self._confined(), None
+            self._parent = Parent(self._worker.control)
+            try:
+                self._parent.wait()
+            except RuntimeError:
+                self._end_worker()
+                raise
         self.isolation = self.isolation or self._fork({})
         self._close()
 
+    def _confined(self) -> Confined:
+        return Confined(bubblewrap=self._bubblewrap, device=self.device, whole=self.whole)
+
     def _end_worker(self) -> None:
-        if self._worker is not None:
-            self._worker.end()
-        self._worker = self._line = None
+        worker, self._worker = self._worker, None
+        for parent in (*self._grounds.values(), self._parent):
+            if parent is not None and (worker is None or parent.control is not worker.control):
+                parent.close()
+        if worker is not None and worker is not self._within:
+            worker.end()
+        self._grounds.clear()
+        self._parent = self._at = self._line = None
 
 
 def _job(exercise: Exercise, source: str, prelude: tuple[str, ...], seed: int, device: str) -> dict[str, Any]:
-    chapter = exercises.find_chapter(exercise.chapter)
-    # A bug hunt's repaired function stands with its exercise, where no answer may look.
-    earlier = [p for e in exercises.earlier(exercise) if (p := _path(e)).startswith("llmlib.")]
     return {
         "source": source,
         "prelude": list(prelude),
         "answer_name": exercise.answer_name,
-        "reference": signature_of(exercise.reference) if exercise.reference is not None else None,
-        "library": cut_for(exercise),
         "takes_value": exercise.takes_value,
-        "imports": chapter.imports,
-        "earlier": earlier,
         "forbidden": [name for name in exercise.forbidden if not name.startswith("llmlib.")],
         "seed": _unlike(seed),
         "device": device,
+    }
+
+
+def _ground(exercise: Exercise) -> dict[str, Any]:
+    """What all answers to the exercise have in common; no seed, no input, nothing that is expected."""
+    chapter = exercises.find_chapter(exercise.chapter)
+    # A bug hunt's repaired function stands with its exercise, where no answer may look.
+    earlier = [p for e in exercises.earlier(exercise) if (p := _path(e)).startswith("llmlib.")]
+    return {
+        "library": cut_for(exercise),
+        "imports": chapter.imports,
+        "earlier": earlier,
+        "reference": signature_of(exercise.reference) if exercise.reference is not None else None,
     }
 
 

@@ -50,14 +50,43 @@ class Limits:
     file_size: int = 16 << 20
 
 
-def namespaces(work: str, size: int) -> bool:
+class ProcessTree:
+    """Lets a fork begin as the first process of a tree of its own, where this process may (as root).
+
+    Saves the fork in between that `namespaces` needs otherwise: a new tree begins with the next child.
+    """
+
+    def __init__(self) -> None:
+        self._here: int | None = None
+        with suppress(OSError):
+            self._here = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            if _libc.setns(self._here, NEW_PIDS) != 0:  # the way back must be open before the first step
+                self.close()
+
+    def apart(self) -> bool:
+        """The next fork begins a tree of its own. True where that worked."""
+        return self._here is not None and _unshare(NEW_PIDS)
+
+    def together(self) -> None:
+        """Further forks belong to this process's own tree again."""
+        if self._here is not None and _libc.setns(self._here, NEW_PIDS) != 0:
+            raise OSError(ctypes.get_errno(), "cannot go back into its own process tree")
+
+    def close(self) -> None:
+        if self._here is not None:
+            os.close(self._here)
+        self._here = None
+
+
+def namespaces(work: str, size: int, apart: bool = False) -> bool:
     """Move this process into namespaces of its own, with an empty folder at `work`. True where it worked.
 
-    The caller goes on as the first process of the new tree; a parent that stays behind waits for it and ends
-    as it ended.
+    Unless it is the first process of a tree already (`apart`), the caller goes on as the first process of a
+    new one; a parent that stays behind waits for it and ends as it ended.
     """
     uid, gid = os.geteuid(), os.getegid()
-    if not _unshare((NEW_USER if uid else 0) | NEW_MOUNTS | NEW_IPC | NEW_PIDS | NEW_NET):
+    tree = 0 if apart else NEW_PIDS
+    if not _unshare((NEW_USER if uid else 0) | NEW_MOUNTS | NEW_IPC | tree | NEW_NET):
         return False
     if uid:  # without a place in the new map, no file could be made
         for name, text in (
@@ -67,7 +96,7 @@ def namespaces(work: str, size: int) -> bool:
         ):
             with suppress(OSError), open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
-    child = os.fork()
+    child = 0 if apart else os.fork()
     if child:
         _wait_as(child)
     die_with_parent()

@@ -27,7 +27,10 @@ from typing import Any
 LEVELS = ("limits", "kernel", "sandbox")  # from the weakest to the strongest
 
 # The modules of the autograder that an answer's process needs. None of them knows an exercise.
-MODULES = ("calling", "confine", "exercise", "outcome", "running", "texts", "wire", "worker")
+MODULES = (
+    *("answering", "calling", "confine", "exercise", "outcome", "running", "texts", "warming", "wire"),
+    "worker",
+)
 
 _FOLDER = Path(__file__).resolve().parent
 _WORK = "/tmp"  # inside bubblewrap: every fork mounts an empty folder over it
