@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from autograder import commands
+from autograder.usage import UsageError, later
 
 WRONG_USAGE = 2
 
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--variant", metavar="ID", help="with --file: the variant that your class's notebook names"
     )
-    check.set_defaults(run=commands.check)
+    check.set_defaults(run=later("autograder.commands", "check"))
 
     listing = subcommands.add_parser("exercises", help="list all exercises")
     listing.add_argument("--json", action="store_true", help="print the list as JSON")
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     listing.add_argument(
         "--chapter", type=int, action="append", metavar="N", help="only this chapter (may be repeated)"
     )
-    listing.set_defaults(run=commands.exercises)
+    listing.set_defaults(run=later("autograder.commands", "exercises"))
 
     outputs = subcommands.add_parser(
         "outputs", help="compare what an executed notebook shows with the reference outputs"
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
         help="where it ran, or is to run (default: told from it)",
     )
     outputs.add_argument("--json", action="store_true", help="print the comparison as JSON")
-    outputs.set_defaults(run=commands.outputs)
+    outputs.set_defaults(run=later("autograder.commands", "outputs"))
 
     assemble = subcommands.add_parser(
         "assemble", help="build your own GPT, a package, from your answers that pass"
@@ -86,17 +86,15 @@ def parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("mygpt"), metavar="DIR", help="the package (default: mygpt)"
     )
     assemble.add_argument("--json", action="store_true", help="print whose each part is as JSON")
-    assemble.set_defaults(run=commands.assemble)
+    assemble.set_defaults(run=later("autograder.commands", "assemble"))
 
     progress = subcommands.add_parser("progress", help="show what you have done so far")
     progress.add_argument("--json", action="store_true", help="print it as JSON")
-    progress.set_defaults(run=commands.progress)
+    progress.set_defaults(run=later("autograder.commands", "progress"))
 
     if importlib.util.find_spec("nbgrader") is not None:  # the extra [course]
         from autograder.classroom import commands as classroom
-        from autograder.classroom import releasing
 
-        releasing.add_to(subcommands)
         classroom.add_to(subcommands)
     return top
 
@@ -105,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
-    except commands.UsageError as error:
+    except UsageError as error:
         print(f"autograder: {error}", file=sys.stderr)
         if getattr(options, "json", False):
             print(json.dumps({"error": str(error)}))

@@ -25,14 +25,10 @@ from autograder.outcome import Failure
 from autograder.outputs import OutputsError, as_cell, compare_notebooks, read_notebook
 from autograder.proving import prove
 from autograder.report import Report
+from autograder.usage import GRADER_BROKE, UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
-GRADER_BROKE = 3
 MOST_ANSWER_BYTES = 2**20
-
-
-class UsageError(Exception):
-    """The command was called in a way that cannot be served; the message says what to do instead."""
 
 
 def check(options: argparse.Namespace) -> int:

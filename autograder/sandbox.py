@@ -164,6 +164,8 @@ class Confined:
         return self.bubblewrap or _open_to_all([*_interpreter(), *map(str, packages)])
 
     def end(self) -> None:
+        if self.process.returncode is not None:
+            return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.control.close()

@@ -22,7 +22,8 @@ from class_speed import SLUG, course
 
 from autograder.classroom import submissions
 from autograder.classroom.cluster import grade_on
-from autograder.classroom.crew import Plan, cores
+from autograder.classroom.crew import Plan
+from autograder.classroom.defaults import cores
 
 
 def main() -> None:

@@ -26,11 +26,11 @@ from typing import Any
 
 from autograder.classroom import station
 from autograder.classroom.crew import Plan
+from autograder.classroom.defaults import PATIENCE
 from autograder.classroom.grader import Verdict
 from autograder.classroom.submissions import Submission, Unreadable, bytes_of, parse
 
 CONNECT_SECONDS = 15
-PATIENCE = 300.0  # for a first worker, and for another one after the last has gone
 REMIND_SECONDS = 30.0
 FETCH_SECONDS = 60
 SILENT = logging.CRITICAL + 1

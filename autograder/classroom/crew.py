@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,10 +17,11 @@ from typing import Any
 
 import torch
 
+from autograder import confine, warming
 from autograder.classroom.grader import Grader, Verdict, cells_of, chapter_of
 from autograder.classroom.rerunning import ExecutingGrader
 from autograder.classroom.submissions import Submission
-from autograder.sandbox import Limits
+from autograder.sandbox import Confined, Limits
 
 _grader: Grader | None = None  # of a worker process, which grades nothing but this chapter
 
@@ -48,40 +49,46 @@ class Plan:
             return self
         return replace(self, device="cpu", remark="there was no CUDA device: graded on the CPU")
 
-    def grader(self) -> Grader:
+    def grader(self, within: Confined | None = None) -> Grader:
+        """`within`: the sandbox in which its answers are to run, if not one of its own."""
         chapter = chapter_of(self.chapter)
         assert chapter is not None
         limits = Limits() if self.memory is None else Limits(memory=self.memory)
         release = cells_of(self.release)
         about: dict[str, Any] = {"seed": self.seed, "device": self.device, "timeout": self.timeout}
-        about |= {"limits": limits, "remark": self.remark}
+        about |= {"limits": limits, "remark": self.remark, "within": within}
         if self.execute is not None:
             return ExecutingGrader(chapter, release, seconds=self.execute, **about)
         return Grader(chapter, release, **about)
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def grade_all(
+    plan: Plan, submissions: list[Submission], jobs: int, within: Confined | None = None
+) -> Iterator[Verdict]:
+    """The verdicts, in the order in which they are reached. Closing the iterator stops the graders.
 
-
-def grade_all(plan: Plan, submissions: list[Submission], jobs: int) -> Iterator[Verdict]:
-    """The verdicts, in the order in which they are reached. Closing the iterator stops the graders."""
+    within: a sandbox for the answers; without it each grader starts one of its own.
+    """
     if jobs == 1 or len(submissions) == 1:
-        with plan.grader() as grader:
+        with plan.grader(within) as grader:
             yield from map(grader.grade, submissions)
         return
-    missing = yield from _side_by_side(plan, submissions, jobs)
+    missing = yield from _side_by_side(plan, submissions, jobs, within)
     for submission in missing:  # each alone: whatever broke a process shows itself
-        if (yield from _side_by_side(plan, [submission], 1)):
+        if (yield from _side_by_side(plan, [submission], 1, within)):
             yield plan.grader().fault(submission.student, "its process died while it graded this")
 
 
-def _side_by_side(plan: Plan, submissions: list[Submission], jobs: int) -> Iterator[Verdict]:
+def _side_by_side(
+    plan: Plan, submissions: list[Submission], jobs: int, within: Confined | None
+) -> Iterator[Verdict]:
     """Gives back the submissions that were not graded because a process died."""
-    # Not forked: a process that has computed with torch hangs in its forks.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(plan,))
+    # A fork has imported all that a grader needs. But a process that has computed with torch in several
+    # threads hangs in its forks; these threads stay, so that they tell.
+    forked = sys.platform == "linux" and warming.threads() == 1
+    context = multiprocessing.get_context("fork" if forked else "spawn")
+    about = (plan, within) if forked else (plan, None)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=about)
     waiting: dict[Future[Verdict], Submission] = {}
     try:
         for submission in submissions:
@@ -101,14 +108,15 @@ def _side_by_side(plan: Plan, submissions: list[Submission], jobs: int) -> Itera
     return list(waiting.values())
 
 
-def _begin(plan: Plan) -> None:
+def _begin(plan: Plan, within: Confined | None) -> None:
     global _grader
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the instructor's Ctrl-C is the main process's to handle
+    confine.die_with_parent()
     torch.set_num_threads(1)
     stack = contextlib.ExitStack()
-    _grader = stack.enter_context(plan.grader())
+    _grader = stack.enter_context(plan.grader(within))
     multiprocessing.util.Finalize(None, stack.close, exitpriority=10)
 
 

@@ -17,7 +17,6 @@ ACCOUNTS = {
     "canvas": ("SIS Login ID", "SIS User ID", "ID"),
     "moodle": ("Username", "ID number", "Email address"),
 }
-FORMATS = ("generic", *ACCOUNTS)
 
 
 class ExportError(ValueError):

@@ -17,7 +17,7 @@ from autograder.merging import Cell, grade_id, is_answer
 from autograder.outcome import Failure
 from autograder.rebuilding import rebuild
 from autograder.report import Report
-from autograder.sandbox import Limits
+from autograder.sandbox import Confined, Limits
 
 Outcome = Literal["graded", "repaired", "tampered", "crashed", "grader_fault"]
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
@@ -91,6 +91,7 @@ class Grader:
     release: the cells of the notebook that was handed out. It says which variants the class has.
     seed:    the class's secret: which inputs the checks draw.
     remark:  a note on every verdict, about how it was reached.
+    within:  the sandbox in which answers are to run, if not one of its own.
     """
 
     def __init__(
@@ -103,11 +104,12 @@ class Grader:
         timeout: float | None = None,
         limits: Limits | None = None,
         remark: str = "",
+        within: Confined | None = None,
     ):
         self.remark = remark
         self.chapter = variants.chapter_of(chapter, release)
         self.release, self.seed, self.timeout = release, seed, timeout
-        self.process = AnswerProcess(device=device, limits=limits)
+        self.process = AnswerProcess(device=device, limits=limits, within=within)
         self._known: dict[tuple[str, str, tuple[str, ...]], Report] = {}
 
     def __enter__(self) -> Grader:

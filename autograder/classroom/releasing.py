@@ -15,31 +15,13 @@ from pathlib import Path
 import nbformat
 
 from autograder import variants
-from autograder.classroom.commands import _chapter, find_chapter
+from autograder.classroom.chapters import find_chapter
 from autograder.classroom.journal import Journal
-from autograder.commands import UsageError, _table
+from autograder.commands import _table
 from autograder.exercise import Chapter
 from autograder.files import write_atomically
 from autograder.stubs import release as as_released
-
-
-def add_to(subcommands: argparse._SubParsersAction) -> None:
-    make = subcommands.add_parser(
-        "release", help="write a chapter's release for your class, with its variants"
-    )
-    _chapter(make)
-    make.add_argument(
-        "--variants", action="store_true", help="give the class the variants that its secret draws"
-    )
-    make.add_argument("--choose", action="append", default=[], metavar="EXERCISE=VARIANT",
-                      help="give it this one, as in 3.3=window, or 3.3=plain (may be repeated)")  # fmt: skip
-    make.add_argument("--seed", metavar="KEY", help="draw from this secret (default: kept in grades/)")
-    make.set_defaults(run=release)
-
-    listing = subcommands.add_parser("variants", help="list a chapter's variants, and which your class has")
-    _chapter(listing)
-    listing.add_argument("--json", action="store_true")
-    listing.set_defaults(run=list_variants)
+from autograder.usage import UsageError
 
 
 def release(options: argparse.Namespace) -> int:

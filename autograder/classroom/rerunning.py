@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from autograder.child import AnswerProcess
+from autograder.classroom.defaults import NOTEBOOK_SECONDS
 from autograder.classroom.grader import Grader, Verdict
 from autograder.classroom.submissions import Submission
 from autograder.merging import Cell, grade_id
@@ -23,7 +24,6 @@ from autograder.outputs import OutputsError, as_cell, compare_notebooks
 from autograder.sandbox import Limits
 from autograder.shown import outputs_from_plain, size
 
-SECONDS = 300.0  # for a whole notebook, on one core; the chapters need up to 40
 MEMORY = 2 << 30
 FILES = 64 << 20  # bytes in its folder
 MOST_BYTES = 32 << 20  # characters of all its outputs
@@ -36,7 +36,7 @@ class NotebookProcess(AnswerProcess):
 
     whole = True
 
-    def __init__(self, *, device: str = "cpu", seconds: float = SECONDS, bubblewrap: bool = True):
+    def __init__(self, *, device: str = "cpu", seconds: float = NOTEBOOK_SECONDS, bubblewrap: bool = True):
         limits = Limits(memory=MEMORY, file_size=FILES)
         super().__init__(device=device, limits=limits, bubblewrap=bubblewrap)
         self._most = seconds
@@ -66,7 +66,7 @@ class NotebookProcess(AnswerProcess):
 class ExecutingGrader(Grader):
     """Grades, and then runs the rebuilt notebook whole, for at most so many `seconds`."""
 
-    def __init__(self, *arguments: Any, seconds: float = SECONDS, **options: Any):
+    def __init__(self, *arguments: Any, seconds: float = NOTEBOOK_SECONDS, **options: Any):
         super().__init__(*arguments, **options)
         self._notebooks = NotebookProcess(device=self.process.device, seconds=seconds)
 

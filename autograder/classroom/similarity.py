@@ -14,9 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from autograder.classroom.defaults import ALIKE
 from autograder.exercise import Exercise
-
-ALIKE = 0.9  # from here on, two normalised texts are worth a look
 
 
 @dataclass(frozen=True)

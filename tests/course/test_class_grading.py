@@ -299,7 +299,7 @@ def test_a_call_that_cannot_be_served_is_told_why(course, capsys, arguments, wor
 
 def test_a_level_that_this_machine_lacks_is_refused(course, capsys, monkeypatch):
     process = AnswerProcess(bubblewrap=False)
-    monkeypatch.setattr("autograder.classroom.commands.AnswerProcess", lambda device: process)
+    monkeypatch.setattr("autograder.classroom.grading.AnswerProcess", lambda device, worker: process)
     assert run(course, "grade", "3", "--again", "--require-sandbox", "sandbox") == 2
     assert "at least 'sandbox' is required" in capsys.readouterr().err
 
@@ -351,7 +351,7 @@ def test_an_interrupt_says_what_became_of_the_work(course, capsys, monkeypatch, 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autograder.classroom.commands.crew.grade_all", interrupted)
-    monkeypatch.setattr("autograder.classroom.commands.similarity.pairs", interrupted)
+    monkeypatch.setattr("autograder.classroom.crew.grade_all", interrupted)
+    monkeypatch.setattr("autograder.classroom.similarity.pairs", interrupted)
     assert run(course, *command) == 130
     assert said in capsys.readouterr().err
