@@ -106,7 +106,7 @@ def _bound_gpu(most: int) -> None:
 
 def _serve(job: dict[str, Any], line: wire.Line, ground: Ground | None) -> None:
     torch.set_num_threads(1)
-    torch.manual_seed(job["seed"])
+    (torch if job["device"] == "cuda" else torch.default_generator).manual_seed(job["seed"])
     ground = ground or lay(job["ground"])
     reference = ground.reference
     answer, failure = _define(job, ground.namespace)

@@ -54,7 +54,7 @@ def cut(texts: Sources, hidden: set[str]) -> dict[str, str]:
 
     A hidden module ("llmlib.gpt2"), and one of which no definition is left, is not there at all.
     """
-    modules = {name: _Module(name, text) for name, text in texts.items()}
+    modules = {name: _module(name, text) for name, text in texts.items()}
     gone = set(hidden)
     while True:
         more = {
@@ -70,6 +70,11 @@ def cut(texts: Sources, hidden: set[str]) -> dict[str, str]:
     return {name: module.without(gone) for name, module in modules.items() if name not in gone}
 
 
+@cache  # each exercise cuts the same modules
+def _module(name: str, text: str) -> _Module:
+    return _Module(name, text)
+
+
 class _Module:
     """What a module defines at its top, and which names of the package each definition uses."""
 
@@ -78,9 +83,9 @@ class _Module:
         self.body = ast.parse(text).body
         self.imported = _imported(self.body)
         self.uses: dict[str, set[str]] = {}
-        own = {defined for node in self.body for defined in _defined(node)}
+        self.own = {defined: f"{name}.{defined}" for node in self.body for defined in _defined(node)}
         for node in self.body:
-            known = self.imported | {n: f"{name}.{n}" for n in own}
+            known = self.imported | self.own
             known |= _imported(list(ast.walk(node)))  # an import inside a function counts as well
             for defined in _defined(node):
                 self.uses.setdefault(f"{name}.{defined}", set()).update(_used(node, known))
@@ -103,10 +108,7 @@ class _Module:
             elif defined := _defined(node):
                 if any(f"{self.name}.{d}" in gone for d in defined):
                     _blank(lines, node)
-            elif (
-                _used(node, self.imported | {d: f"{self.name}.{d}" for n in self.body for d in _defined(n)})
-                & gone
-            ):
+            elif _used(node, self.imported | self.own) & gone:
                 _blank(lines, node)  # a statement of the module itself, as `if __name__ == …`
         return "\n".join(lines)
 

@@ -169,6 +169,8 @@ def identify(base: list[Cell], added: list[Cell], mine: list[Cell]) -> list[str 
 
 def _by_place(course: list[Cell], mine: list[Cell], found: list[str | None]) -> None:
     """Fill in what can be told from the text and the neighbours, for cells that were not judged before."""
+    if None not in found:
+        return
     open_ = {place for place, cell in enumerate(mine) if not cell.get("metadata", {}).get(MARK)}
     places = {cell["id"]: place for place, cell in enumerate(course)}
     for start, end, first, last in _gaps(course, mine, found, places):

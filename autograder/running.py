@@ -328,12 +328,18 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def set_seed(seed: int) -> None:
+    """As `torch.manual_seed`, which notes a whole traceback for the GPU's sake where no GPU is in use."""
+    seeded = torch if torch.cuda.is_initialized() else torch.default_generator
+    seeded.manual_seed(seed)
+
+
 @contextmanager
 def own_randomness(seed: int) -> Iterator[None]:
     """A check leaves the learner's random numbers and default dtype as it found them."""
     dtype = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        set_seed(seed)
         try:
             yield
         finally:

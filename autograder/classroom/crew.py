@@ -17,10 +17,13 @@ from typing import Any
 
 import torch
 
-from autograder import confine, warming
+from autograder import confine, variants, warming
 from autograder.classroom.grader import Grader, Verdict, cells_of, chapter_of
 from autograder.classroom.rerunning import ExecutingGrader
 from autograder.classroom.submissions import Submission
+from autograder.grading import questions
+from autograder.library import cut_for
+from autograder.running import own_randomness, quiet
 from autograder.sandbox import Confined, Limits
 
 _grader: Grader | None = None  # of a worker process, which grades nothing but this chapter
@@ -61,6 +64,17 @@ class Plan:
             return ExecutingGrader(chapter, release, seconds=self.execute, **about)
         return Grader(chapter, release, **about)
 
+    def look_ahead(self) -> None:
+        """Work out here what each fork of this process would otherwise work out for itself."""
+        found = chapter_of(self.chapter)
+        assert found is not None
+        for exercise in variants.chapter_of(found, cells_of(self.release)).exercises:
+            # What is wrong with an exercise is the verdict's to say.
+            with contextlib.suppress(Exception), quiet(), own_randomness(self.seed):
+                cut_for(exercise)
+                if exercise.reference is not None:
+                    questions(exercise, self.seed)
+
 
 def grade_all(
     plan: Plan, submissions: list[Submission], jobs: int, within: Confined | None = None
@@ -86,6 +100,8 @@ def _side_by_side(
     # A fork has imported all that a grader needs. But a process that has computed with torch in several
     # threads hangs in its forks; these threads stay, so that they tell.
     forked = sys.platform == "linux" and warming.threads() == 1
+    if forked:
+        plan.look_ahead()
     context = multiprocessing.get_context("fork" if forked else "spawn")
     about = (plan, within) if forked else (plan, None)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=about)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -71,7 +71,7 @@ class Verdict:
         }
 
     def as_plain(self) -> dict[str, Any]:
-        return asdict(self)
+        return vars(self).copy()  # its fields are plain already
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Verdict:

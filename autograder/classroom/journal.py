@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from autograder.classroom.grader import Verdict
 from autograder.files import write_atomically
@@ -44,6 +43,7 @@ class Journal:
 
     def __init__(self, folder: Path, chapter: str):
         self.secrets, self.folder = folder, folder / chapter
+        self._written: tuple[Verdict, str] | None = None  # the last one, which is soon written again
 
     def __getitem__(self, student: str) -> Entry | None:
         """The verdict on a student; None if there is none, or if its file was damaged."""
@@ -63,10 +63,12 @@ class Journal:
         Raises:
             OSError: it could not be written; what was there is whole.
         """
-        plain: dict[str, Any] = {"key": entry.key, "seed": entry.seed, "recorded": entry.recorded}
-        plain["verdict"] = entry.verdict.as_plain()
-        # Escaped: a submission may hold letters that no file can.
-        write_atomically(self._path(entry.verdict.student), json.dumps(plain).encode())
+        if self._written is None or self._written[0] is not entry.verdict:
+            # Escaped: a submission may hold letters that no file can.
+            self._written = entry.verdict, json.dumps(entry.verdict.as_plain())
+        about = json.dumps({"key": entry.key, "seed": entry.seed, "recorded": entry.recorded})
+        text = f'{about[:-1]}, "verdict": {self._written[1]}}}'
+        write_atomically(self._path(entry.verdict.student), text.encode())
 
     def _path(self, student: str) -> Path:
         return self.folder / f"{student}.json"

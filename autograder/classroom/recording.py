@@ -74,7 +74,7 @@ class Book:
             self.course.format_path(self.course.autograded_directory, verdict.student, self.chapter)
         )
         self._enter(verdict, notebook, submitted)
-        write_atomically(folder / f"{self.chapter}.ipynb", nbformat.writes(notebook).encode())
+        write_atomically(folder / f"{self.chapter}.ipynb", json.dumps(notebook).encode())
 
     def _prepare(self) -> None:
         """The chapter is in the gradebook, as `nbgrader generate_assignment` would have put it there."""

@@ -15,11 +15,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, MissingEntry
 from nbgrader_class import ROOT, SLUG, answers, class_of, submission
 
 from autograder.child import AnswerProcess
@@ -304,40 +305,71 @@ def test_a_level_that_this_machine_lacks_is_refused(course, capsys, monkeypatch)
     assert "at least 'sandbox' is required" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
-def test_killed_at_random_instants_nothing_is_lost_or_doubled(tmp_path, kills):
-    students = STUDENTS if kills > 3 else ("right", "half", "empty")
-    course = class_of(tmp_path, students).root
-    command = [sys.executable, "-m", "autograder.cli", "grade", "3", "--again"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "AUTOGRADER_PROGRESS": "off",
-        "OMP_NUM_THREADS": "1",
+def grade_command(course, *more):
+    environment = {"PYTHONPATH": str(ROOT), "AUTOGRADER_PROGRESS": "off", "OMP_NUM_THREADS": "1"}
+    return {
+        "args": [sys.executable, "-m", "autograder.cli", "grade", "3", *more],
+        "cwd": course,
+        "env": {**os.environ, **environment},
     }
-    chance = random.Random(0)
+
+
+def kill_again_and_again(course, kills, chance):
+    """Grade a class from its first submission on, so many times, and kill each run at some instant of it."""
     known: dict[str, int] = {}
     longest = 8.0  # seconds of a run: guessed, then found, so that every instant of it is as likely
+    survived = 0
     for _ in range(kills):
         began = time.monotonic()
         process = subprocess.Popen(
-            command, cwd=course, env=environment, start_new_session=True,
+            **grade_command(course, "--again"), start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            longest *= 1.2
+        try:
             process.wait(chance.uniform(0, longest))
             longest = time.monotonic() - began
+            survived += 1
+        except subprocess.TimeoutExpired:
+            longest *= 1.05
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         reached = {e.verdict.student: e.verdict.points for e in Journal(course / "grades", SLUG)}
         assert known.items() <= reached.items(), "a verdict that was there is there"
         assert all(POINTS[student] == points for student, points in reached.items())
+        # A submission that was just entered has no marks yet, and the next run enters them.
+        assert all(student in reached and score in (0, POINTS[student]) for student, score in kept(course))
         known = reached
-    done = subprocess.run([*command[:-1]], cwd=course, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert scores(course) == {student: POINTS[student] for student in students}
+    return kills - survived
+
+
+def kept(course):
+    """What the gradebook holds after a kill; every student at most once."""
+    if not (course / "gradebook.db").exists():
+        return []
+    try:
+        with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+            found = [(s.student_id, s.score) for s in gradebook.assignment_submissions(SLUG)]
+    except MissingEntry:
+        return []
+    assert len(found) == len(dict(found))
+    return found
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
+def test_killed_at_random_instants_nothing_is_lost_or_doubled(tmp_path, kills):
+    """Two classes side by side where there are many kills, which come at all instants of a run."""
+    students = STUDENTS if kills > 3 else ("right", "half", "empty")
+    courses = [class_of(tmp_path / str(i), students).root for i in range(2 if kills > 3 else 1)]
+    each, chances = kills // len(courses), [random.Random(i) for i in range(len(courses))]
+    with ThreadPoolExecutor(len(courses)) as pool:
+        killed = sum(pool.map(kill_again_and_again, courses, [each] * len(courses), chances))
+    print(f"{kills} runs, {killed} of them killed")
+    assert killed > kills / 2
+    for course in courses:
+        done = subprocess.run(**grade_command(course), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert scores(course) == {student: POINTS[student] for student in students}
 
 
 @pytest.mark.parametrize(
