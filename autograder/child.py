@@ -15,7 +15,7 @@ from typing import Any
 
 from autograder import exercises, wire
 from autograder.exercise import Case, Exercise
-from autograder.grading import broken, grade_function, grade_value, own_randomness, ungraded
+from autograder.grading import broken, grade_function, grade_value, look_ahead, own_randomness, ungraded
 from autograder.library import cut_for, signature_of
 from autograder.outcome import Failure, Outcome
 from autograder.parents import Parent
@@ -111,6 +111,7 @@ class AnswerProcess:
         about: dict[str, Any] = {"device": self.device}
         try:
             self._start()
+            look_ahead(exercise, seed)  # ours to work out, and not in the answer's time
             about["isolation"] = self.isolation.level  # type: ignore[union-attr]
             self._seconds = timeout or exercise.timeout
             failure, value = self._open(_job(exercise, source, prelude, seed, self.device), exercise)

@@ -59,6 +59,13 @@ def questions(exercise: Exercise, seed: int) -> tuple[tuple[Question, ...], ...]
     )
 
 
+def look_ahead(exercise: Exercise, seed: int) -> None:
+    """Work out now what the checks will ask, and what they expect."""
+    if exercise.reference is not None:
+        with quiet(), own_randomness(seed):
+            questions(exercise, seed)
+
+
 def _nothing(generator: torch.Generator) -> tuple[Case, ...]:
     return ()
 

@@ -21,9 +21,8 @@ from autograder import confine, variants, warming
 from autograder.classroom.grader import Grader, Verdict, cells_of, chapter_of
 from autograder.classroom.rerunning import ExecutingGrader
 from autograder.classroom.submissions import Submission
-from autograder.grading import questions
+from autograder.grading import look_ahead
 from autograder.library import cut_for
-from autograder.running import own_randomness, quiet
 from autograder.sandbox import Confined, Limits
 
 _grader: Grader | None = None  # of a worker process, which grades nothing but this chapter
@@ -70,10 +69,9 @@ class Plan:
         assert found is not None
         for exercise in variants.chapter_of(found, cells_of(self.release)).exercises:
             # What is wrong with an exercise is the verdict's to say.
-            with contextlib.suppress(Exception), quiet(), own_randomness(self.seed):
+            with contextlib.suppress(Exception):
                 cut_for(exercise)
-                if exercise.reference is not None:
-                    questions(exercise, self.seed)
+                look_ahead(exercise, self.seed)
 
 
 def grade_all(
