@@ -85,7 +85,7 @@ class AnswerProcess:
     ) -> Report:
         """The verdict on an answer given as Python text. `prelude`: the learner's own helper cells."""
         report = self._grade(exercise, source, prelude, seed, timeout)
-        if self._lost:  # somebody else may have ended it
+        if self._lost:  # whoever ended it, it need not have been this answer
             report = self._grade(exercise, source, prelude, seed, timeout)
         fault = self._fault
         if report.status != "grader_error" or fault is None or self._breaks_by_itself(exercise):
@@ -124,6 +124,7 @@ class AnswerProcess:
                     report = grade_function(exercise, self._call, seed=seed, **about)
         except Exception as error:  # the answer's faults are Failures; this one is ours
             self._end_worker()
+            self._lost = self._lost or isinstance(error, OSError | EOFError)
             report = broken(exercise, error, seed=seed, **about)
         self._close()
         return replace(report, duration=time.perf_counter() - started)

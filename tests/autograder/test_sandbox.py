@@ -62,6 +62,19 @@ def test_every_solved_chapter_passes_locked_in(process):
             assert report.status == "passed", f"{exercise.number}: {report.reason} {report.line_text}"
 
 
+def test_graders_share_a_sandbox_and_outlive_it():
+    """Whoever's fault its end is: the next answer gets another one, and its honest mark."""
+    with AnswerProcess() as first:
+        if first.shared is None:
+            pytest.skip("answers side by side would share a folder here")
+        with AnswerProcess(within=first.shared) as second:
+            hang = second.grade(find(MASK), "def causal_mask(length):\n    while True: pass", timeout=0.5)
+            assert hang.failure == "timeout"
+            assert first.grade(find(MASK), RIGHT).status == second.grade(find(MASK), RIGHT).status == "passed"
+            first.shared.end()
+            assert second.grade(find(MASK), RIGHT).status == "passed"
+
+
 def test_no_file_of_the_course_the_class_or_the_machine_can_be_read(says, tmp_path):
     (tmp_path / "gradebook.db").write_text("marks")
     tmp_path.chmod(0o777)
