@@ -66,7 +66,7 @@ class CachedGPT:
         self.n_heads, self.d_head = config.n_heads, config.d_model // config.n_heads
         self.embed = _lookup_of(model.token_embedding)
         if config.positions == "learned":
-            self.table = model.positions.weight
+            self.table: Tensor = model.positions.weight
         else:
             look_up, scale = self.embed, math.sqrt(config.d_model)
             self.embed, self.table = lambda tokens: look_up(tokens) * scale, model.position_table
