@@ -80,64 +80,42 @@ def _only_the_first(tokens, pair, new_token):
     return list(tokens)
 
 
-def _last_dropped(tokens, pair, new_token):
+def _walk(tokens, is_pair, written, jump=2, end=0):
+    """The loop of most answers: where a pair begins, write and jump; elsewhere copy a token."""
     merged, place = [], 0
-    while place < len(tokens) - 1:
-        if (tokens[place], tokens[place + 1]) == pair:
-            merged.append(new_token)
-            place += 2
+    while place < len(tokens) - end:
+        if is_pair(place):
+            merged += written(place)
+            place += jump
         else:
             merged.append(tokens[place])
             place += 1
     return merged
+
+
+def _last_dropped(tokens, pair, new_token):
+    return _walk(tokens, lambda p: (tokens[p], tokens[p + 1]) == pair, lambda p: [new_token], end=1)
 
 
 def _either_order(tokens, pair, new_token):
-    merged, place = [], 0
-    while place < len(tokens):
-        if tuple(tokens[place : place + 2]) in (pair, pair[::-1]):
-            merged.append(new_token)
-            place += 2
-        else:
-            merged.append(tokens[place])
-            place += 1
-    return merged
+    return _walk(tokens, lambda p: tuple(tokens[p : p + 2]) in (pair, pair[::-1]), lambda p: [new_token])
 
 
 def _left_alone(tokens, pair, new_token):
-    merged, place = [], 0
-    while place < len(tokens):
-        if tokens[place] == pair[0]:
-            merged.append(new_token)
-            place += 2
-        else:
-            merged.append(tokens[place])
-            place += 1
-    return merged
+    return _walk(tokens, lambda p: tokens[p] == pair[0], lambda p: [new_token])
 
 
 def _inserted(tokens, pair, new_token):
-    merged, place = [], 0
-    while place < len(tokens):
-        if tuple(tokens[place : place + 2]) == pair:
-            merged += [*pair, new_token]
-            place += 2
-        else:
-            merged.append(tokens[place])
-            place += 1
-    return merged
+    return _walk(tokens, lambda p: tuple(tokens[p : p + 2]) == pair, lambda p: [*pair, new_token])
 
 
 def _skips_one_more(tokens, pair, new_token):
-    merged, place = [], 0
-    while place < len(tokens):
-        if tuple(tokens[place : place + 2]) == pair:
-            merged += [new_token, *tokens[place + 2 : place + 3]]
-            place += 3
-        else:
-            merged.append(tokens[place])
-            place += 1
-    return merged
+    return _walk(
+        tokens,
+        lambda p: tuple(tokens[p : p + 2]) == pair,
+        lambda p: [new_token, *tokens[p + 2 : p + 3]],
+        jump=3,
+    )
 
 
 def _always_256(tokens, pair, new_token):
@@ -145,27 +123,11 @@ def _always_256(tokens, pair, new_token):
 
 
 def _list_beside_tuple(tokens, pair, new_token):
-    merged, place = [], 0
-    while place < len(tokens):
-        if tokens[place : place + 2] == pair:
-            merged.append(new_token)
-            place += 2
-        else:
-            merged.append(tokens[place])
-            place += 1
-    return merged
+    return _walk(tokens, lambda p: tokens[p : p + 2] == pair, lambda p: [new_token])
 
 
 def _past_the_end(tokens, pair, new_token):
-    merged, place = [], 0
-    while place < len(tokens):
-        if (tokens[place], tokens[place + 1]) == pair:
-            merged.append(new_token)
-            place += 2
-        else:
-            merged.append(tokens[place])
-            place += 1
-    return merged
+    return _walk(tokens, lambda p: (tokens[p], tokens[p + 1]) == pair, lambda p: [new_token])
 
 
 def _in_place(tokens, pair, new_token):
