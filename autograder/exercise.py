@@ -1,167 +1,35 @@
 """What an exercise is: one definition, used by the learner's check, by the tests and by the instructor.
 
-An exercise on a function of `llmlib` names the function; the function itself is the oracle. Its checks are
-lists of *cases*, calls with inputs chosen so that mistakes show. Its misconceptions are runnable wrong
-implementations: each lets the check say what went wrong, is a mutant that the checks must fail, and is a
-row in the instructor's table of common mistakes. Its alternatives are right answers in another form, and
-every one of them must pass.
-
-An exercise whose answer is a value (a prediction, a list of probes) has no function behind it: its checks
-carry a `judge` instead of cases.
+An exercise on a function of `llmlib` names the function; the function itself is the oracle, and its checks
+are cases. An exercise whose answer is a value (a prediction, a list of probes) has no function behind it: its
+checks carry a judge instead of cases. What checks and variants are is said in `checks` and `twists`; whoever
+defines an exercise finds all of it here.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
+from autograder.checks import Alternative, Case, Check, Judge, Misconception
+from autograder.twists import PUBLIC, Variant
+
+__all__ = [
+    "PUBLIC",
+    "Alternative",
+    "Case",
+    "Chapter",
+    "Check",
+    "Exercise",
+    "Judge",
+    "Kind",
+    "Misconception",
+    "Variant",
+]
 
 Kind = Literal["code", "bug hunt", "prediction", "mutants", "experiment"]
-Judge = Callable[[Any, torch.Generator], str | None]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One call of the answer.
-
-    arguments: by parameter name, in the function's order. Tensors, numbers, strings, None, lists, tuples.
-    gradient:  also compare the gradients with respect to every floating-point tensor argument, and to
-               every weight.
-    construct: for a class, the constructor's arguments by name; None for a function.
-    weights:   for a module, its parameters by name: all of them, or none to leave it as it was made.
-    method:    for a class, the method that is called.
-    """
-
-    arguments: Mapping[str, Any]
-    gradient: bool = False
-    construct: Mapping[str, Any] | None = None
-    weights: Mapping[str, Tensor] = field(default_factory=dict)
-    method: str = "forward"
-
-
-@dataclass(frozen=True)
-class Check:
-    """A named property worth some points.
-
-    name:    what is right when it passes, as the learner reads it: "divides the scores by √d_k".
-    points:  what it is worth.
-    cases:   calls on which the answer must agree with the reference, drawn from a generator.
-    judge:   for an answer that is a value: `judge(value, generator)` returns None when right, or a
-             sentence that says what is wrong (without the right value).
-    after:   names of the checks that must pass before this one counts. None means the first check of
-             the exercise: a constant that happens to please a side property earns nothing.
-    """
-
-    name: str
-    points: int
-    cases: Callable[[torch.Generator], Iterable[Case]] | None = None
-    judge: Judge | None = None
-    after: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if (self.cases is None) == (self.judge is None):
-            raise ValueError(f"check {self.name!r} needs either cases or a judge, not both and not neither")
-
-
-@dataclass(frozen=True)
-class Misconception:
-    """A wrong answer that people really give.
-
-    id:     short and stable, for tables: "scale-by-d-model".
-    title:  what the answer does, in a clause: "the scores are divided by √d_model, not √d_k".
-    advice: one or two sentences that lead on without giving the answer.
-    answer: the wrong implementation, with the exercise's signature; for a value exercise, a function of
-            no arguments that returns the wrong value.
-    shown_by: for a value exercise whose answer has parts: whether a value shows this mistake, whatever else
-            it holds. Without it a value shows the mistake if it equals `answer()`.
-    """
-
-    id: str
-    title: str
-    advice: str
-    answer: Callable[..., Any]
-    shown_by: Callable[[Any], bool] | None = None
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A right answer in another form, which must pass. `answer` as for a misconception."""
-
-    title: str
-    answer: Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A twist of an exercise on a function, so that the published answer is not the answer.
-
-    id:        short and stable: "strict".
-    twist:     what is asked for otherwise than in the book, in one sentence: "No position may see itself."
-    statement: what the learner reads in the place of the manuscript's text, below the same heading.
-    reference: the twisted function: the oracle. Signature and docstring are the learner's stub.
-    hints:     in the place of the plain ones.
-    misconceptions: its own; one with the id of a plain one takes that one's place.
-    alternatives:   right answers in another form, at least two.
-    through:   what the twist does to an answer of the plain exercise, where that can be said in general: the
-               plain misconceptions and right answers come along through it. None: the plain
-               misconceptions stay as they are, and no right answer comes along.
-    untouched: plain misconceptions that do not go through it and stay as they are, by id.
-    excluded:  plain misconceptions that are none here, by id, each with the reason.
-    case:      what the twist does to a case of the plain checks, None for nothing.
-    renamed:   checks of which something else is true here: the plain name, and the name here.
-    """
-
-    id: str
-    twist: str
-    statement: str
-    reference: Callable[..., Any]
-    hints: tuple[str, ...]
-    misconceptions: tuple[Misconception, ...]
-    alternatives: tuple[Alternative, ...]
-    through: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
-    untouched: tuple[str, ...] = ()
-    excluded: Mapping[str, str] = field(default_factory=dict, hash=False)
-    case: Callable[[Case], Case] | None = None
-    renamed: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    def check(self, plain: Check) -> Check:
-        """A check of the plain exercise, as it is here."""
-        cases, case = plain.cases, self.case
-        if cases is not None and case is not None:
-            plain = replace(plain, cases=lambda generator: map(case, cases(generator)))
-        after = None if plain.after is None else tuple(self.renamed.get(n, n) for n in plain.after)
-        return replace(plain, name=self.renamed.get(plain.name, plain.name), after=after)
-
-    def mistakes(self, plain: Exercise) -> tuple[Misconception, ...]:
-        """All misconceptions, the first of which is the published answer."""
-        assert plain.reference is not None
-        public = Misconception(
-            PUBLIC,
-            "this is the function of the book, which your class's variant differs from",
-            f"Read the exercise again. {self.twist}",
-            plain.reference,
-        )
-        other = {m.id for m in self.misconceptions} | self.excluded.keys()
-        come = [m for m in plain.misconceptions if m.id not in other]
-        if self.through is not None:
-            come = [m if m.id in self.untouched else replace(m, answer=self.through(m.answer)) for m in come]
-        return (public, *self.misconceptions, *come)
-
-    def right(self, plain: Exercise) -> tuple[Alternative, ...]:
-        """All right answers in another form."""
-        if self.through is None:
-            return self.alternatives
-        assert plain.reference is not None
-        others = (Alternative("the function of the book", plain.reference), *plain.alternatives)
-        come = (Alternative(f"{a.title}, then the twist", self.through(a.answer)) for a in others)
-        return (*self.alternatives, *come)
-
-
-PUBLIC = "public"  # the id of the mistake to have copied the published answer
 
 
 @dataclass(frozen=True)

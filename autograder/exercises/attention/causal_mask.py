@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.attention.wrong_masks import not_boolean
 from llmlib import attention
 
 
@@ -25,6 +26,10 @@ def _any_length(g: torch.Generator) -> Iterator[Case]:
 
 def _square(length):
     return torch.ones(length, length, dtype=torch.bool)
+
+
+def _right(length):
+    return torch.tril(_square(length))
 
 
 def _upper(length):
@@ -49,18 +54,6 @@ def _everything(length):
 
 def _only_itself(length):
     return torch.eye(length, dtype=torch.bool)
-
-
-def _float_ones(length):
-    return torch.tril(torch.ones(length, length))
-
-
-def _whole_numbers(length):
-    return torch.tril(torch.ones(length, length, dtype=torch.long))
-
-
-def _to_be_added(length):
-    return torch.full((length, length), -torch.inf).triu(diagonal=1)
 
 
 def _extra_dimensions(length):
@@ -112,24 +105,7 @@ MISCONCEPTIONS = (
         "The past counts too: row 2 should allow the keys 0, 1 and 2.",
         _only_itself,
     ),
-    Misconception(
-        "float-ones",
-        "the mask is made of the floats 1.0 and 0.0, not of booleans",
-        "The pattern is right. The answer should be boolean, so that `~mask` and `masked_fill` work on it.",
-        _float_ones,
-    ),
-    Misconception(
-        "whole-numbers",
-        "the mask is made of the whole numbers 1 and 0, not of booleans",
-        "The pattern is right. The answer should be boolean: on whole numbers `~` does something else.",
-        _whole_numbers,
-    ),
-    Misconception(
-        "to-be-added",
-        "the mask holds 0 and −inf, to be added to the scores",
-        "That form exists as well. Here a boolean is wanted, True where attention is allowed.",
-        _to_be_added,
-    ),
+    *not_boolean(_right),
     Misconception(
         "extra-dimensions",
         "the mask has extra leading dimensions",

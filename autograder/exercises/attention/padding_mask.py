@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.attention.wrong_masks import not_boolean
 from llmlib import attention
 
 
@@ -83,20 +84,6 @@ def _only_the_last(lengths, max_length):
     return _places(lengths, max_length) == lengths[:, None] - 1
 
 
-def _float_ones(lengths, max_length):
-    return _right(lengths, max_length).float()
-
-
-def _whole_numbers(lengths, max_length):
-    return _right(lengths, max_length).long()
-
-
-def _to_be_added(lengths, max_length):
-    return torch.zeros(len(lengths), max_length, device=lengths.device).masked_fill(
-        ~_right(lengths, max_length), -torch.inf
-    )
-
-
 def _extra_dimensions(lengths, max_length):
     return _right(lengths, max_length)[:, None, None, :]
 
@@ -166,24 +153,7 @@ MISCONCEPTIONS = (
         "All the places before it hold tokens, too. An equality is not enough.",
         _only_the_last,
     ),
-    Misconception(
-        "float-ones",
-        "the mask is made of the floats 1.0 and 0.0, not of booleans",
-        "The pattern is right. The answer should be boolean, so that `~mask` and `masked_fill` work on it.",
-        _float_ones,
-    ),
-    Misconception(
-        "whole-numbers",
-        "the mask is made of the whole numbers 1 and 0, not of booleans",
-        "The pattern is right. The answer should be boolean: on whole numbers `~` does something else.",
-        _whole_numbers,
-    ),
-    Misconception(
-        "to-be-added",
-        "the mask holds 0 and −inf, to be added to the scores",
-        "That form exists as well. Here a boolean is wanted, True where attention is allowed.",
-        _to_be_added,
-    ),
+    *not_boolean(_right),
     Misconception(
         "extra-dimensions",
         "the mask has extra dimensions for heads and queries",

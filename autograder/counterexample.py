@@ -1,0 +1,79 @@
+"""The smallest case on which an answer is still wrong, shown beside what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from autograder.calling import Made, face
+from autograder.exercise import Case
+from autograder.judging import Expected, Mismatch, close, compare, expect
+from autograder.outcome import Outcome
+from autograder.report import Counterexample
+from autograder.running import Runner
+from autograder.shrinking import axes_of, pairs_of, shrink
+from autograder.values import text_of
+
+MOST_WEIGHTS_SHOWN = 40
+
+# A case, what the answer did on it, what the reference does, and what is wrong.
+Wrong = tuple[Case, Outcome, Expected, Mismatch]
+
+
+def counterexample(
+    first: Wrong,
+    runner: Runner,
+    reference: Callable[..., Any],
+    device: str,
+) -> Counterexample:
+    case, outcome, expected, mismatch = first
+
+    def still_wrong(smaller: Case) -> bool:
+        wanted = expect(reference, smaller)
+        if wanted.error:
+            return False
+        found = compare(runner(smaller), wanted, device=device)
+        return found is not None and found.kind == mismatch.kind
+
+    small = shrink(case, axes_of(face(reference, case)), still_wrong, pairs_of(face(reference, case)))
+    expected, outcome = expect(reference, small), runner(small)
+    inputs = _inputs(small)
+    wanted = f"a {expected.error}" if expected.error else text_of(expected.value)
+    if outcome.mutated:
+        return Counterexample(
+            inputs, "inputs left as they were", f"{outcome.mutated[0]} changed", "the inputs"
+        )
+    if outcome.failure is not None:
+        return Counterexample(inputs, wanted, outcome.failure.message)
+    if mismatch.kind == "gradient":
+        if outcome.backward_failure is not None:
+            return Counterexample(
+                inputs, "a backward pass", outcome.backward_failure.message, "the gradients"
+            )
+        name = next(
+            (n for n, g in expected.gradients.items() if not _gradient_right(n, g, outcome, expected)),
+            next(iter(expected.gradients)),
+        )
+        got = (outcome.gradients or {}).get(name)
+        return Counterexample(
+            inputs, text_of(expected.gradients[name]), text_of(got), f"the gradient of {name}"
+        )
+    if mismatch.kind in ("dtype", "type", "shape"):
+        return Counterexample(inputs, text_of(expected.value, about=True), text_of(outcome.value, about=True))
+    return Counterexample(inputs, wanted, text_of(outcome.value))
+
+
+def _inputs(case: Case) -> dict[str, str]:
+    """What a reader needs to follow the call by hand; weights only while there are few of them."""
+    made = {n: v.arguments if isinstance(v, Made) else v for n, v in (case.construct or {}).items()}
+    shown = {**made, **case.arguments}
+    if sum(weight.numel() for weight in case.weights.values()) <= MOST_WEIGHTS_SHOWN:
+        shown |= case.weights
+    return {name: text_of(value) for name, value in shown.items() if value is not None}
+
+
+def _gradient_right(name: str, want: Tensor, outcome: Outcome, expected: Expected) -> bool:
+    got = (outcome.gradients or {}).get(name)
+    return got is not None and close(got.double().cpu(), want.double(), expected.gradient_tolerances[name])

@@ -1,0 +1,85 @@
+"""Which mistake was made: the misconception that does everywhere what the answer did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from autograder.exercise import Case, Exercise, Misconception
+from autograder.judging import Expected, close, is_number
+from autograder.outcome import Outcome
+from autograder.report import Mistake
+from autograder.running import LocalRunner
+
+
+@dataclass(frozen=True)
+class Question:
+    """A case, what the reference does on it, and what each misconception does, once that was asked."""
+
+    case: Case
+    expected: Expected
+    mistaken: dict[str, Outcome] = field(default_factory=dict)
+
+
+Called = tuple[Question, Outcome]
+
+
+def diagnose(exercise: Exercise, called: list[Called]) -> Mistake | None:
+    """The misconception that does on every case exactly what the answer did, if there is one."""
+    for misconception in exercise.misconceptions:
+        if all(_behaves_alike(exercise, misconception, *one) for one in called):
+            return Mistake(misconception.id, misconception.title, misconception.advice)
+    return None
+
+
+def _behaves_alike(
+    exercise: Exercise, misconception: Misconception, question: Question, outcome: Outcome
+) -> bool:
+    assert exercise.reference is not None
+    expected, theirs = question.expected, question.mistaken.get(misconception.id)
+    if theirs is None:
+        run = LocalRunner(misconception.answer, exercise.reference, watched=False)
+        theirs = question.mistaken[misconception.id] = run(question.case)
+    if (theirs.failure is None) != (outcome.failure is None) or theirs.mutated != outcome.mutated:
+        return False
+    if theirs.failure is not None and outcome.failure is not None:
+        return theirs.failure.exception == outcome.failure.exception
+    tolerance = max(expected.tolerance, 1e-6 * _size(theirs.value))
+    if not close(outcome.value, theirs.value, tolerance):
+        return False
+    if (theirs.backward_failure is None) != (outcome.backward_failure is None):
+        return False
+    ours, others = outcome.gradients or {}, theirs.gradients or {}
+    return all(
+        _same_gradient(ours.get(n), others.get(n), expected.gradient_tolerances.get(n, 1e-6))
+        for n in ours.keys() | others.keys()
+    )
+
+
+def _same_gradient(a: Tensor | None, b: Tensor | None, tolerance: float) -> bool:
+    if a is None or b is None:
+        return a is b
+    return close(a, b, max(tolerance, 1e-6 * _size(b)))
+
+
+def _size(value: Any) -> float:
+    if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
+        return float(value.detach().nan_to_num(0, 0, 0).abs().max())
+    return 0.0
+
+
+def shows(value: Any, misconception: Misconception) -> bool:
+    if misconception.shown_by is not None:
+        return misconception.shown_by(value)
+    return _same_value(value, misconception.answer())
+
+
+def _same_value(value: Any, wrong: Any) -> bool:
+    """Whether a value is this wrong one. A number typed by hand counts from two decimals on."""
+    if isinstance(value, dict) and isinstance(wrong, dict):
+        value, wrong = value.get("value"), wrong.get("value")
+    if is_number(value) and is_number(wrong):
+        return abs(value - wrong) <= 0.005
+    return type(value) is type(wrong) and isinstance(value, Tensor | str) and close(value, wrong, 1e-3)
