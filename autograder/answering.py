@@ -19,7 +19,7 @@ import torch
 
 from autograder import confine, wire
 from autograder.calling import wrong_signature
-from autograder.exercise import Case
+from autograder.checks import Case
 from autograder.outcome import Failure, Outcome, Refused
 from autograder.running import LocalRunner, describe
 from autograder.texts import TextFinder, stand_in

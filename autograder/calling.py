@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autograder.exercise import Case
+from autograder.checks import Case
 from autograder.outcome import Failure, Refused
 
 

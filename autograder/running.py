@@ -31,7 +31,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from autograder.calling import as_call, copy_value, face, make, ready
-from autograder.exercise import Case
+from autograder.checks import Case
 from autograder.outcome import Failure, Outcome, Refused
 
 
