@@ -23,7 +23,7 @@ def chi_square_statistic(
     it has been counted all the same, the statistic is infinite.
 
     Raises:
-        ValueError: the two differ in shape, or nothing was counted.
+        ValueError: the two differ in shape, nothing was counted, or the probabilities do not add up to 1.
 
     Source: Pearson (1900).
     """
@@ -34,6 +34,8 @@ def chi_square_statistic(
         )
     if not counts.sum() > 0:
         raise ValueError("nothing was counted: draw at least once")
+    if abs(float(probabilities.sum()) - 1) > 1e-4:
+        raise ValueError(f"the probabilities must add up to 1: got a sum of {float(probabilities.sum()):.6g}")
     possible = probabilities > 0
     freedom = int(possible.sum()) - 1
     if counts[~possible].any():

@@ -58,5 +58,7 @@ def test_what_cannot_be_tested_is_refused():
         chi_square_statistic(torch.tensor([1, 2]), torch.tensor([0.5, 0.25, 0.25]))
     with pytest.raises(ValueError, match="nothing was counted"):
         chi_square_statistic(torch.tensor([0, 0]), torch.tensor([0.5, 0.5]))
+    with pytest.raises(ValueError, match=r"add up to 1: got a sum of 0\.9"):
+        chi_square_statistic(torch.tensor([1, 2]), torch.tensor([0.5, 0.4]))
     with pytest.raises(ValueError, match="at least two possible outcomes"):
         p_value(0.0, 0)

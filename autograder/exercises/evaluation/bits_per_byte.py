@@ -84,6 +84,18 @@ MISCONCEPTIONS = (
         "Bits *per* byte: the bytes stand below the line.",
         lambda nats, text: len(text.encode()) * math.log(2) / nats.sum().item(),
     ),
+    Misconception(
+        "logarithm-again",
+        "the logarithm of the nats is taken",
+        "Nats are logarithms already. What is left to do is what one does from feet to metres.",
+        lambda nats, text: nats.double().log2().sum().item() / len(text.encode()),
+    ),
+    Misconception(
+        "bits-of-the-text",
+        "the bits of the surprise are divided by the bits of the text",
+        "Bits per *byte*: how many bytes has the text?",
+        lambda nats, text: nats.sum().item() / math.log(2) / (8 * len(text.encode())),
+    ),
 )
 
 

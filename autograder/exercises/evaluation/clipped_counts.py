@@ -46,6 +46,7 @@ def _short(g: torch.Generator) -> Iterator[Case]:
     yield Case({"candidate": text, "reference": text[1:3], "n": 3})
     yield Case({"candidate": [], "reference": text, "n": 1})
     yield Case({"candidate": text[:3], "reference": text, "n": 3})
+    yield Case({"candidate": text[:1], "reference": text, "n": 3})  # two words short: not minus one
 
 
 # --- Mistakes
@@ -120,7 +121,42 @@ def _no_short(candidate, reference, n):
     return (has & offered).total(), has.total()
 
 
+def _short_ends(candidate, reference, n):
+    has, offered = (
+        Counter(tuple(text[i : i + n]) for i in range(len(text))) for text in (candidate, reference)
+    )
+    return (has & offered).total(), has.total()
+
+
+def _reference_counted(candidate, reference, n):
+    has, offered = _grams(candidate, n), Counter(_grams(reference, n))
+    return sum(offered[gram] for gram in set(has)), len(has)
+
+
+def _below_zero(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    return (has & offered).total(), len(candidate) - n + 1
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "short-ends",
+        "runs of fewer than n words at the end of a text are counted, too",
+        "A slice that reaches beyond the end comes out shorter. Where does the last whole run begin?",
+        _short_ends,
+    ),
+    Misconception(
+        "reference-counted",
+        "an n-gram is found as often as the reference has it, even if the candidate has it less often",
+        "Whose n-grams are counted? The reference only sets a limit.",
+        _reference_counted,
+    ),
+    Misconception(
+        "below-zero",
+        "a text that is much too short has fewer than no n-grams",
+        "With 1 word and n = 3, how many runs are there?",
+        _below_zero,
+    ),
     Misconception(
         "not-clipped",
         "an n-gram is found as often as the candidate says it",

@@ -91,11 +91,57 @@ def _by_rank(confidences, n_bins):
     return ranks * n_bins // len(confidences)
 
 
+def _below_the_upper_edge(confidences, correct, n_bins):
+    """Bins that leave their upper edge to the next one, and there is none behind the last."""
+    error = 0.0
+    for b in range(n_bins):
+        inside = (confidences >= b / n_bins) & (confidences < (b + 1) / n_bins)
+        if inside.any():
+            gap = correct[inside].double().mean() - confidences[inside].mean()
+            error += float(gap.abs() * inside.double().mean())
+    return error
+
+
+def _empty_is_nan(confidences, correct, n_bins):
+    places, error = _bins(confidences, n_bins), 0.0
+    for b in range(n_bins):
+        inside = places == b
+        gap = correct[inside].double().mean() - confidences[inside].mean()
+        error += float(gap.abs() * inside.double().mean())
+    return error
+
+
+def _no_place_for_certainty(confidences, correct, n_bins):
+    sums = [0.0] * n_bins
+    for sure, right in zip(confidences.tolist(), correct.tolist(), strict=True):
+        sums[int(sure * n_bins)] += right - sure
+    return sum(map(abs, sums)) / len(confidences)
+
+
 MISCONCEPTIONS = (
     Misconception(
+        "certainty-lost",
+        "a confidence of exactly 1 falls into no bin",
+        "Each bin leaves its upper edge to the next one. To which does the last one leave it?",
+        _below_the_upper_edge,
+    ),
+    Misconception(
+        "no-place-for-certainty",
+        "a confidence of exactly 1 asks for a bin behind the last one",
+        "With 5 bins, 1.0 times 5 is 5, and the last bin is number 4.",
+        _no_place_for_certainty,
+    ),
+    Misconception(
+        "empty-is-nan",
+        "the average over an empty bin makes NaN of everything",
+        "An empty bin has no average. Ask first whether anything is in it.",
+        _empty_is_nan,
+    ),
+    Misconception(
         "no-bins",
-        "everything is averaged at once, without bins",
-        "Then a model that is too sure here and too modest there looks calibrated.",
+        "only the averages over all answers count: there are no bins, or their gaps cancel",
+        "Then a model that is too sure here and too modest there looks calibrated. Where does the absolute "
+        "value belong?",
         lambda confidences, correct, n_bins: float((correct.double().mean() - confidences.mean()).abs()),
     ),
     Misconception(

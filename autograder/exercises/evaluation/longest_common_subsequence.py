@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from functools import cache
 from itertools import combinations
 
@@ -98,7 +99,71 @@ def _first_row_lost(first, second):
     return _one_row(first[1:], second[1:])
 
 
+def _there_at_all(first, second):
+    return sum(word in second for word in first)
+
+
+def _one_row_many_times(first, second):
+    t = [[0] * (len(second) + 1)] * (len(first) + 1)
+    for i, a in enumerate(first, start=1):
+        for j, b in enumerate(second, start=1):
+            t[i][j] = t[i - 1][j - 1] + 1 if a == b else max(t[i - 1][j], t[i][j - 1])
+    return t[-1][-1]
+
+
+def _no_border(first, second):
+    t = [[0] * len(second) for _ in first]
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
+            t[i][j] = t[i - 1][j - 1] + 1 if a == b else max(t[i - 1][j], t[i][j - 1])
+    return t[-1][-1]
+
+
+def _border_of_words(first, second):
+    t = [[0] * len(second) for _ in first]
+    for i in range(1, len(first)):
+        for j in range(1, len(second)):
+            same = first[i] == second[j]
+            t[i][j] = t[i - 1][j - 1] + 1 if same else max(t[i - 1][j], t[i][j - 1])
+    return t[-1][-1]
+
+
+def _longest_run_first(first, second):
+    blocks = SequenceMatcher(None, list(first), list(second), autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks)
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "there-at-all",
+        "the words of the first text are counted that stand anywhere in the second",
+        "The words must stand in both texts in the same order, and each can be used once.",
+        _there_at_all,
+    ),
+    Misconception(
+        "one-row-many-times",
+        "all rows of the table are one and the same list",
+        "`[row] * 3` is one list three times: writing into one writes into all. Make a list for each row.",
+        _one_row_many_times,
+    ),
+    Misconception(
+        "no-border",
+        "the table has no row and column for *no words*, so the first row asks the last one",
+        "In Python `table[-1]` is the last row. Let row 0 and column 0 stand for no words, and hold zeros.",
+        _no_border,
+    ),
+    Misconception(
+        "border-of-words",
+        "the first row and column of the table belong to the first words, and are never filled in",
+        "Row 0 and column 0 of the table stand for *no* words. The first word belongs to row 1.",
+        _border_of_words,
+    ),
+    Misconception(
+        "longest-run-first",
+        "the longest common run is taken first, and then what fits on both sides of it",
+        "A shorter run may leave more room for others. `difflib` is made to look good, not to be longest.",
+        _longest_run_first,
+    ),
     Misconception(
         "one-run",
         "the longest common *run* is found, without gaps",

@@ -122,7 +122,29 @@ def _undefined(test, training, n):
     return sum(gram in seen for gram in grams) / len(grams)
 
 
+def _short_ends(test, training, n):
+    seen = {tuple(training[i : i + n]) for i in range(len(training))}
+    return _over(sum(tuple(test[i : i + n]) in seen for i in range(len(test))), len(test))
+
+
+def _not_a_share(test, training, n):
+    seen = set(_grams(training, n))
+    return float(sum(gram in seen for gram in _grams(test, n)))
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "short-ends",
+        "runs of fewer than n words at the end of a text are counted, too",
+        "A slice that reaches beyond the end comes out shorter. Where does the last whole run begin?",
+        _short_ends,
+    ),
+    Misconception(
+        "not-a-share",
+        "the n-grams that were found are counted, and not divided by how many there are",
+        "Asked for is a share of the test's n-grams.",
+        _not_a_share,
+    ),
     Misconception(
         "kinds",
         "different n-grams of the test are counted, not places",

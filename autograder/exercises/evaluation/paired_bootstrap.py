@@ -82,6 +82,26 @@ def _each_once(first, second, draws):
 
 MISCONCEPTIONS = (
     Misconception(
+        "not-a-share",
+        "the draws that are won are counted, and not divided by their number",
+        "Asked for is a share: of how many draws?",
+        lambda first, second, draws: float(((first - second)[draws].sum(dim=1) > 0).sum()),
+    ),
+    Misconception(
+        "one-less",
+        "this is the share of the draws that the first model does *not* win",
+        "The share asked for is that of the first model's wins.",
+        lambda first, second, draws: float(((first - second)[draws].sum(dim=1) <= 0).double().mean()),
+    ),
+    Misconception(
+        "medians",
+        "the medians of the draws are compared, not their averages",
+        "A test set's score is the average of its items' scores.",
+        lambda first, second, draws: float(
+            (first[draws].median(dim=1).values > second[draws].median(dim=1).values).double().mean()
+        ),
+    ),
+    Misconception(
         "next-draw",
         "the two models are compared on different draws",
         "What makes an item hard for both cancels only if both are scored on the same items.",

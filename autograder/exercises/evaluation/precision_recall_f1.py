@@ -90,7 +90,52 @@ def _nan(confusion, average):
     return float(p.mean()), float(r.mean()), float((2 * p * r / (p + r)).mean())
 
 
+def _divided_by_zero(confusion, average):
+    rows, n = confusion.tolist(), len(confusion)
+    triples = [(rows[c][c], sum(row[c] for row in rows), sum(rows[c])) for c in range(n)]
+    if average == "micro":
+        triples = [tuple(map(sum, zip(*triples, strict=True)))]
+    results = [0.0, 0.0, 0.0]
+    for hits, said, there in triples:
+        p, r = hits / said, hits / there
+        results = [a + b / len(triples) for a, b in zip(results, (p, r, 2 * p * r / (p + r)), strict=True)]
+    return tuple(results)
+
+
+def _class_one(confusion, average):
+    hits, said, there = (x[1] for x in (confusion.diagonal(), confusion.sum(0), confusion.sum(1)))
+    pairs = ((hits, said), (hits, there), (2 * hits, said + there))
+    return tuple(float(_ratio(a.double(), b.double())) for a, b in pairs)
+
+
+def _undefined_left_out(confusion, average):
+    confusion = confusion.double()
+    hits, said, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+    if average == "micro":
+        hits, said, there = (x.sum()[None] for x in (hits, said, there))
+    pairs = ((hits, said), (hits, there), (2 * hits, said + there))
+    return tuple(float((a[b > 0] / b[b > 0]).mean().nan_to_num(0.0)) for a, b in pairs)
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "divided-by-zero",
+        "a class that was never said, or is never there, divides by zero",
+        "What is 0 out of 0 to count as here? And F1, if nothing is right?",
+        _divided_by_zero,
+    ),
+    Misconception(
+        "class-one",
+        "only class 1 is looked at, as if there were a single class that matters",
+        "Here every class has its own precision and recall, class 0 too.",
+        _class_one,
+    ),
+    Misconception(
+        "undefined-left-out",
+        "a class that was never said has no precision, and is left out of the average of precisions",
+        "By the rule of the exercise it has precision 0, and it takes part.",
+        _undefined_left_out,
+    ),
     Misconception(
         "transposed",
         "rows and columns are confused, and with them precision and recall",

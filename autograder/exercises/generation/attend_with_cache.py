@@ -138,7 +138,61 @@ def _two_softmaxes(query, key, value, past_key, past_value):
     return output, keys, values
 
 
+def _variant_after(join):
+    def attend(query, key, value, past_key, past_value):
+        keys, values = join(past_key, key), join(past_value, value)
+        return _attention(query, keys, values, _mask(past_key.shape[-2], key.shape[-2])), keys, values
+
+    return attend
+
+
+def _first_axis_counted(query, key, value, past_key, past_value):
+    keys, values = _grown(past_key, key), _grown(past_value, value)
+    return _attention(query, keys, values, _mask(len(past_key), len(key))), keys, values
+
+
+def _cache_first(query, key, value, past_key, past_value):
+    keys, values = _grown(past_key, key), _grown(past_value, value)
+    return keys, values, _attention(query, keys, values, _mask(past_key.shape[-2], key.shape[-2]))
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "mask-of-the-piece",
+        "the mask is that of the new tokens alone, too narrow for the keys",
+        "The scores have a column for each key, those of the past too. What do the new tokens see of these?",
+        _variant(lambda past, new: causal_mask(new)),
+    ),
+    Misconception(
+        "mask-of-the-whole-text",
+        "the mask has a row for every token of the text, and the queries are only those of the new ones",
+        "Which rows of the whole text's mask belong to the new tokens?",
+        _variant(lambda past, new: causal_mask(past + new)),
+    ),
+    Misconception(
+        "past-and-new-swapped",
+        "past and new are swapped when the mask is made",
+        "The mask has a row for each *new* token. Count the rows of the one you made.",
+        _variant(lambda past, new: _mask(new, past)),
+    ),
+    Misconception(
+        "lengths-of-the-first-axis",
+        "the past is counted along the first axis, which is the batch as soon as there is one",
+        "`len` counts the first axis. Which axis holds the positions, counted from the end?",
+        _first_axis_counted,
+    ),
+    Misconception(
+        "joined-along-the-first-axis",
+        "past and new are joined along the first axis, which is the batch as soon as there is one",
+        "Count the axis of the positions from the end: it is the last but one, however many stand before it.",
+        _variant_after(lambda past, new: torch.cat([past, new])),
+    ),
+    Misconception(
+        "cache-first",
+        "the cache comes before the output in the result",
+        "The output first, then the keys, then the values.",
+        _cache_first,
+    ),
     Misconception(
         "no-mask",
         "there is no mask: within a piece the first token sees the last",

@@ -126,7 +126,62 @@ def _not_limited(scores, log_probabilities, width):
     return best.indices // log_probabilities.shape[1], best.indices % log_probabilities.shape[1], best.values
 
 
+def _scores_as_a_row(scores, log_probabilities, width):
+    return _best_of_all(scores + log_probabilities, width)
+
+
+def _scores_first(scores, log_probabilities, width):
+    origins, tokens, totals = _best_of_all(scores[:, None] + log_probabilities, width)
+    return totals, origins, tokens
+
+
+def _divided_with_a_rest(scores, log_probabilities, width):
+    totals = (scores[:, None] + log_probabilities).flatten()
+    best = totals.topk(min(width, len(totals)))
+    return best.indices / log_probabilities.shape[1], best.indices % log_probabilities.shape[1], best.values
+
+
+def _as_many_as_tokens(scores, log_probabilities, width):
+    return _best_of_all(scores[:, None] + log_probabilities, min(width, log_probabilities.shape[1]))
+
+
+def _one_for_each_unsorted(scores, log_probabilities, width):
+    totals, tokens = (scores[:, None] + log_probabilities).max(dim=1)
+    return torch.arange(len(scores)), tokens, totals
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "scores-as-a-row",
+        "the scores are added as a row, one for each token, though there is one for each beam",
+        "Of 3 scores and a table of 3 rows and 5 columns PyTorch cannot know that the rows are meant. Which "
+        "shape must the scores have to meet their rows?",
+        _scores_as_a_row,
+    ),
+    Misconception(
+        "scores-first",
+        "the new scores come first in the result",
+        "First which beam, then which token, then the score.",
+        _scores_first,
+    ),
+    Misconception(
+        "divided-with-a-rest",
+        "the number of the beam is divided with `/` and is no whole number",
+        "`7 / 5` is 1.4. In which row of five columns is place 7?",
+        _divided_with_a_rest,
+    ),
+    Misconception(
+        "as-many-as-tokens",
+        "there are never more continuations than there are tokens",
+        "Two beams and three tokens make six continuations. If `width` is 5, five of them stay.",
+        _as_many_as_tokens,
+    ),
+    Misconception(
+        "one-for-each-unsorted",
+        "every beam gets its own best continuation, and `width` is not asked",
+        "All continuations of all beams compete. A beam may have several among the best, or none.",
+        _one_for_each_unsorted,
+    ),
     Misconception(
         "scores-ignored",
         "the beams' scores so far do not count",

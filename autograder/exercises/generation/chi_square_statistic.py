@@ -12,8 +12,11 @@ from llmlib import chi_square
 
 
 def _shares(g: torch.Generator, size: int) -> torch.Tensor:
-    weights = 1 + torch.randperm(2 * size, generator=g)[:size].double()
-    return weights / weights.sum()
+    """Different probabilities, in whole twentieths: they can be followed by hand."""
+    while True:
+        twentieths = torch.randint(1, 10, (size,), generator=g)
+        if twentieths.sum() == 20 and twentieths.min() < twentieths.max():
+            return twentieths.double() / 20
 
 
 def _counts(g: torch.Generator, size: int) -> torch.Tensor:
@@ -28,16 +31,17 @@ def _even(g: torch.Generator) -> Iterator[Case]:
 
 
 def _uneven(g: torch.Generator) -> Iterator[Case]:
-    for size in (3, 5, 6):
+    for size in (3, 4, 5):
         yield Case({"counts": _counts(g, size), "probabilities": _shares(g, size)})
 
 
 def _with_impossible(g: torch.Generator, counted: int) -> Case:
-    size = int(torch.randint(4, 7, (), generator=g))
-    probabilities, counts = _shares(g, size), _counts(g, size)
+    size = int(torch.randint(4, 6, (), generator=g))
     place = int(torch.randint(size, (), generator=g))
-    probabilities[place], counts[place] = 0.0, counted
-    return Case({"counts": counts, "probabilities": probabilities / probabilities.sum()})
+    counts, shares = _counts(g, size), _shares(g, size - 1)
+    counts[place] = counted
+    probabilities = torch.cat([shares[:place], torch.zeros(1, dtype=shares.dtype), shares[place:]])
+    return Case({"counts": counts, "probabilities": probabilities})
 
 
 def _impossible(g: torch.Generator) -> Iterator[Case]:
@@ -67,6 +71,22 @@ def _variant(*, term, freedom=lambda possible, counts: int(possible.sum()) - 1, 
 
 def _pearson(counts, expected, probabilities, total):
     return (counts - expected) ** 2 / expected
+
+
+def _thrown_away(counts, probabilities):
+    possible = probabilities > 0
+    counts, expected = counts[possible], counts[possible].sum() * probabilities[possible]
+    return float(((counts - expected) ** 2 / expected).sum()), len(counts) - 1
+
+
+def _p_value(counts, probabilities):
+    possible = probabilities > 0
+    freedom = int(possible.sum()) - 1
+    if counts[~possible].any():
+        return 0.0, freedom
+    expected = counts.sum() * probabilities[possible]
+    statistic = float(((counts[possible] - expected) ** 2 / expected).sum())
+    return chi_square.p_value(statistic, freedom), freedom
 
 
 MISCONCEPTIONS = (
@@ -147,6 +167,24 @@ MISCONCEPTIONS = (
         "an impossible outcome makes 0/0",
         "What should an outcome add that was not expected and did not come?",
         _variant(term=_pearson, skip=False),
+    ),
+    Misconception(
+        "zero-not-thought-of",
+        "an impossible outcome makes 0/0, and counts as one that is free to vary",
+        "What should an outcome add that was not expected and did not come? And is it a possible one?",
+        _variant(term=_pearson, skip=False, infinite=False, freedom=lambda possible, counts: len(counts) - 1),
+    ),
+    Misconception(
+        "left-out-of-the-total",
+        "an impossible outcome is thrown away before anything is counted, even if it was drawn",
+        "What is impossible and happens all the same is the strongest evidence there is.",
+        _thrown_away,
+    ),
+    Misconception(
+        "p-value",
+        "the first result is the p-value, not the statistic",
+        "The p-value is computed from the statistic and the degrees of freedom, by the next cell.",
+        _p_value,
     ),
     Misconception(
         "impossible-forgiven",

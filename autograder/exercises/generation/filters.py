@@ -1,4 +1,7 @@
-"""Wrong filters of logits: misconceptions of exercises 8.2 and 8.3, and mutants of 8.5."""
+"""Wrong filters of logits: misconceptions of exercises 8.2 and 8.3, and mutants of 8.5.
+
+Those that no probe of 8.5 is asked to expose stand apart, in `TOP_P_DETAILS` and `REPETITION_DETAILS`.
+"""
 
 from __future__ import annotations
 
@@ -217,6 +220,59 @@ TOP_P = (
 )
 
 
+# --- Wrong in a detail, or in a form of its own
+
+
+def _stops_short_above(logits, p):
+    ordered, order = logits.sort(dim=-1, descending=True)
+    keep = ordered.softmax(dim=-1).cumsum(dim=-1) <= p
+    return _kept(logits, torch.zeros_like(keep).scatter(-1, order, keep))
+
+
+def _certain_tail_lost(logits, p):
+    order, keep = _nucleus(logits, p)
+    return _kept(logits, torch.zeros_like(keep).scatter(-1, order, keep))
+
+
+def _right(logits, p):
+    return logits if p == 1 else _certain_tail_lost(logits, p)
+
+
+def _nearly_infinite(logits, p):
+    kept = _right(logits, p)
+    return kept.where(kept.isfinite(), -1e9)
+
+
+TOP_P_DETAILS = (
+    Misconception(
+        "stops-short-above",
+        "a token is ruled out if the sum *with* it is above p",
+        "Then a token of probability 0.95 rules itself out. What was reached *before* it?",
+        _stops_short_above,
+    ),
+    Misconception(
+        "certain-tail-lost",
+        "with p = 1 tokens are lost whose probability is so small that the sum is 1 without them",
+        "In float32 the sum before a very unlikely token may be exactly 1, and 1 is not less than 1. p = 1 "
+        "is a case of its own.",
+        _certain_tail_lost,
+    ),
+    Misconception(
+        "nearly-infinite",
+        "a large negative number stands in the place of minus infinity",
+        "The next filter may ask which logits are infinite. Python writes minus infinity as `-torch.inf` or "
+        "`-math.inf`.",
+        _nearly_infinite,
+    ),
+    Misconception(
+        "log-probabilities",
+        "the result is right as a distribution, but it holds log-probabilities, not the logits that came",
+        "Nothing has to add up to 1 yet. A token that stays keeps its logit as it is.",
+        lambda logits, p: _right(logits, p).log_softmax(dim=-1),
+    ),
+)
+
+
 # --- The repetition penalty
 
 
@@ -366,6 +422,23 @@ REPETITION = (
         "the first logits are lowered, as many as there are tokens: places are taken for tokens",
         "`tokens` holds numbers of tokens. Use them as the places in the row of logits.",
         _places_for_tokens,
+    ),
+)
+
+
+def _every_time_for_all_rows(logits, tokens, penalty):
+    result = logits.clone()
+    for token in tokens.flatten():
+        result[..., token] = _lowered(result[..., token], penalty)
+    return result
+
+
+REPETITION_DETAILS = (
+    Misconception(
+        "every-time-for-all-rows",
+        "every token that anybody said lowers the logits of all rows, each time it was said",
+        "Each row of logits goes with one row of tokens, and a token counts once in it.",
+        _every_time_for_all_rows,
     ),
 )
 

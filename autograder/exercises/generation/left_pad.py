@@ -63,10 +63,28 @@ def _variant(*, left=True, clamp=True, first=0, real=None, places=None, backward
     return pad
 
 
+def _right(texts, filler):
+    """On the right in every respect: the padding's places are 0 there, too."""
+    tokens, mask, places = _variant(left=False)(texts, filler)
+    return tokens, mask, places * mask
+
+
+def _all_from_the_filler(texts, filler):
+    tokens = _variant()(texts, filler)[0]
+    mask = tokens != filler
+    return tokens, mask, (mask.cumsum(dim=1) - 1).clamp(min=0)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "on-the-right",
         "the padding stands on the right",
+        "The next token is asked for in the last column. What stands there in a short text?",
+        _right,
+    ),
+    Misconception(
+        "on-the-right-and-counted",
+        "the padding stands on the right and has places of its own",
         "The next token is asked for in the last column. What stands there in a short text?",
         _variant(left=False),
     ),
@@ -81,6 +99,12 @@ MISCONCEPTIONS = (
         "the places of the padding are negative",
         "There is no position below 0 in the table of positions. Padding gets 0.",
         _variant(clamp=False),
+    ),
+    Misconception(
+        "padding-at-minus-one",
+        "the padding has the place -1",
+        "There is no position below 0 in the table of positions. Padding gets 0.",
+        _variant(places=lambda tokens, mask: mask.cumsum(dim=1) - 1),
     ),
     Misconception(
         "places-from-one",
@@ -99,6 +123,12 @@ MISCONCEPTIONS = (
         "every filler counts as padding, even where it is a token of the text",
         "The filler is an ordinary token that may occur in a text. The lengths tell what is real.",
         _variant(real=lambda tokens, mask, filler: tokens != filler),
+    ),
+    Misconception(
+        "places-without-the-filler",
+        "every filler counts as padding, and the places are counted without it",
+        "The filler is an ordinary token that may occur in a text. The lengths tell what is real.",
+        _all_from_the_filler,
     ),
     Misconception(
         "all-real",

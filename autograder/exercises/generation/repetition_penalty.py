@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise
-from autograder.exercises.generation.filters import REPETITION
+from autograder.exercises.generation.filters import REPETITION, REPETITION_DETAILS
 from autograder.exercises.probes import normal
 from llmlib import sampling
 
@@ -108,7 +108,7 @@ EXERCISE = Exercise(
         "`torch.where(condition, a, b)` chooses place by place. You need it twice: by the sign, and by "
         "whether the token occurs.",
     ),
-    misconceptions=REPETITION,
+    misconceptions=REPETITION + REPETITION_DETAILS,
     alternatives=ALTERNATIVES,
     equivalents={
         "lowered = torch.where(logits > 0, logits / penalty, logits * penalty)  ⟶  `>` becomes `>=`": (

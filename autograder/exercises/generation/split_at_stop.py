@@ -125,7 +125,68 @@ def _first_stop_waits(text, stops):
     return next(starts, len(text))
 
 
+def _ends_listed_first(text, stops):
+    """The longest end with which the first fitting stop text begins."""
+    for stop in stops:
+        for length in range(len(stop) - 1, 0, -1):
+            if text.endswith(stop[:length]):
+                return len(text) - length
+    return len(text)
+
+
+def _everything_waits(text, stops):
+    """`text[:-0]` is empty, and `text[-0:]` is everything."""
+    places = [text.find(stop) for stop in stops if stop in text]
+    if places:
+        return text[: min(places)], "", True
+    n = max((k for stop in stops for k in range(len(stop)) if text.endswith(stop[:k])), default=0)
+    return text[:-n], text[-n:], False
+
+
+def _missing_counts(text, stops):
+    """`find` says -1 of a stop text that does not occur."""
+    place = min((text.find(stop) for stop in stops), default=-1)
+    start = place if place >= 0 else _longest_wait_of(text, stops)
+    return text[:start], "" if place >= 0 else text[start:], place >= 0
+
+
+def _longest_wait_of(text, stops):
+    starts = (i for i in range(len(text)) if any(stop.startswith(text[i:]) for stop in stops))
+    return next(starts, len(text))
+
+
+def _first_listed_and_nothing_waits(text, stops):
+    for stop in stops:
+        if stop in text:
+            return text[: text.index(stop)], "", True
+    return text, "", False
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "first-fitting-stop-waits",
+        "the first stop text of the list of which something could come decides what waits",
+        "Another one may have begun earlier. Of all ends that could become a stop text, which is longest?",
+        _variant(wait=_ends_listed_first),
+    ),
+    Misconception(
+        "everything-waits",
+        "where nothing has to wait, the whole text does",
+        "In Python `text[:-0]` is the empty text. Count from the front: `text[: len(text) - n]`.",
+        _everything_waits,
+    ),
+    Misconception(
+        "missing-counts",
+        "one stop text that does not occur hides the others that do",
+        "`find` gives -1 for what is not there, and -1 is the smallest of all places. Ask only what occurs.",
+        _missing_counts,
+    ),
+    Misconception(
+        "first-listed-and-nothing-waits",
+        "the stop text that is listed first decides, and nothing ever waits",
+        "Two things are missing: which stop text comes first in the *text*, and what could still become one.",
+        _first_listed_and_nothing_waits,
+    ),
     Misconception(
         "stop-shown",
         "the stop text itself is shown",

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise
-from autograder.exercises.generation.filters import TOP_P
+from autograder.exercises.generation.filters import TOP_P, TOP_P_DETAILS
 from llmlib import sampling
+from llmlib.attention import softmax
 
 MARGIN = 0.015  # no sum of probabilities comes so near to p that rounding could decide
 
@@ -57,8 +58,19 @@ def _one_is_enough(g: torch.Generator) -> Iterator[Case]:
 
 
 def _everything(g: torch.Generator) -> Iterator[Case]:
-    yield Case({"logits": _rows(g, 2, 5), "p": 1.0})
-    yield Case({"logits": 40 * _rows(g, 6), "p": 1.0})
+    """In the second the likeliest token has probability 1 in float32, and the others have not 0."""
+    for scale, *shape in ((1, 2, 5), (40, 6)):
+        while True:
+            logits = scale * _rows(g, *shape)
+            ordered = logits.sort(dim=-1, descending=True).values
+            # Some sums are a little above 1 after rounding: that is not what is asked here.
+            if all((share(ordered).cumsum(dim=-1) <= 1).all() for share in (softmax, _softmax)):
+                yield Case({"logits": logits, "p": 1.0})
+                break
+
+
+def _softmax(logits: torch.Tensor) -> torch.Tensor:
+    return torch.softmax(logits, dim=-1)
 
 
 # --- Right answers in another form
@@ -145,7 +157,7 @@ EXERCISE = Exercise(
         "`torch.empty_like(logits).scatter(-1, order, sorted_ones)` writes each sorted number at the place "
         "that `order` names: the way back.",
     ),
-    misconceptions=TOP_P,
+    misconceptions=TOP_P + TOP_P_DETAILS,
     alternatives=ALTERNATIVES,
     equivalents={
         "ordered, order = logits.sort(dim=-1, descending=True, stable=True)  ⟶  True becomes False (2)": (

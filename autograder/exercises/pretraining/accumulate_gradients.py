@@ -180,7 +180,26 @@ def _not_divided_at_the_end(model, micro_batches):
     return loss / sum(_count(targets) for _, targets in micro_batches), gradients
 
 
+def _means_of_nothing(model, micro_batches):
+    """Means with their shares of the targets: right, but the mean of a part without targets is NaN."""
+    count = sum(_count(targets) for _, targets in micro_batches)
+    loss = 0
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            logits = model(inputs).flatten(0, 1)
+            part = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED) * _count(targets) / count
+            part.backward()
+            loss = loss + part.detach()
+    return loss, _gradients(model)
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "mean-of-nothing",
+        "a part of which all targets are ignored makes NaN of everything",
+        "The mean of no numbers is 0/0, and NaN times 0 is NaN. A sum of no numbers is 0.",
+        _means_of_nothing,
+    ),
     Misconception(
         "sum-of-means",
         "the means of the parts are added up, so the gradient grows with the number of parts",

@@ -138,6 +138,16 @@ def _eps_before_correction(
     return decayed - rate * average / (square_average.sqrt() + eps), average, square_average
 
 
+def _by_beta1(*tensors, beta1, beta2, **options):
+    return _step(
+        *tensors,
+        beta1=beta1,
+        beta2=beta2,
+        correct_square=lambda average, beta, step: average / (1 - beta1**step),
+        **options,
+    )
+
+
 def _in_place(parameter, gradient, average, square_average, step, *, beta1, beta2, **options):
     average.mul_(beta1).add_(gradient, alpha=1 - beta1)
     square_average.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
@@ -195,6 +205,12 @@ MISCONCEPTIONS = (
         "only the average of the squares is corrected, not that of the gradients",
         "Both averages began at zero; each is too small by a share of its own.",
         partial(_step, correct=lambda a, beta, step: a),
+    ),
+    Misconception(
+        "square-corrected-by-beta1",
+        "the average of the squares is corrected by beta1",
+        "Each average forgets at its own pace. With which beta was that of the squares made?",
+        _by_beta1,
     ),
     Misconception(
         "step-one-too-high",

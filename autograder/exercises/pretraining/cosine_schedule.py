@@ -68,8 +68,11 @@ def _end(g: torch.Generator) -> Iterator[Case]:
 
 
 def _all_warmup(g: torch.Generator) -> Iterator[Case]:
-    """A run that is shorter than its warm-up, or that ends with it."""
-    for step in (_drawn(g, 0, 4), 5):
+    """A run that is shorter than its warm-up, or that ends with it.
+
+    Nobody is asked for a step that is behind the end and before the end of the warm-up.
+    """
+    for step in (_drawn(g, 0, 2), _drawn(g, 3, 4)):
         numbers = {"steps": 5, "warmup_steps": _drawn(g, 7, 9), "learning_rate": 1.0}
         yield Case({"step": step, **numbers, "min_learning_rate": 0.25})
     yield Case({"step": 6, "steps": 6, "warmup_steps": 6, "learning_rate": 1.0, "min_learning_rate": 0.25})
@@ -125,7 +128,43 @@ def _nothing_rises(step, *, steps, warmup_steps, learning_rate, min_learning_rat
     return min_learning_rate + wave * (learning_rate - min_learning_rate)
 
 
+def _end_left_out(step, *, steps, warmup_steps, learning_rate, min_learning_rate):
+    if step < warmup_steps:
+        return learning_rate * (step + 1) / (warmup_steps + 1)
+    if step > steps:
+        return min_learning_rate
+    share = (step - warmup_steps) / (steps - warmup_steps)
+    return min_learning_rate + 0.5 * (1 + math.cos(math.pi * share)) * (learning_rate - min_learning_rate)
+
+
+def _a_step_longer(step, *, steps, warmup_steps, learning_rate, min_learning_rate):
+    if step <= warmup_steps:
+        return learning_rate * (step + 1) / (warmup_steps + 1)
+    if step >= steps:
+        return min_learning_rate
+    share = (step - warmup_steps) / (steps - warmup_steps)
+    return min_learning_rate + 0.5 * (1 + math.cos(math.pi * share)) * (learning_rate - min_learning_rate)
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "end-left-out",
+        "the step `steps` itself still belongs to the fall, which may have no steps at all",
+        "If the run ends with its warm-up, the fall has 0 steps. What does your share divide by then?",
+        _end_left_out,
+    ),
+    Misconception(
+        "a-step-longer",
+        "the first step after the warm-up still belongs to it",
+        "The rate is the same, unless the run ends just there. Which rate does it have at its end?",
+        _a_step_longer,
+    ),
+    Misconception(
+        "no-end",
+        "nothing is said about the steps after the end: the cosine rises again, or divides by zero",
+        "A run may go on longer than planned, or be over with its warm-up. What should the rate be then?",
+        _variant(after=False),
+    ),
     Misconception(
         "starts-at-zero",
         "the rate of step 0 is zero, so the first batch teaches nothing",
@@ -266,7 +305,17 @@ def _in_tensors(step, *, steps, warmup_steps, learning_rate, min_learning_rate):
     return table[step - warmup_steps].item()
 
 
+def _end_first(step, *, steps, warmup_steps, learning_rate, min_learning_rate):
+    if step >= steps:
+        return min_learning_rate
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1) * learning_rate
+    wave = math.cos(math.pi * (step - warmup_steps) / (steps - warmup_steps))
+    return (learning_rate * (1 + wave) + min_learning_rate * (1 - wave)) / 2
+
+
 ALTERNATIVES = (
+    Alternative("the end before the warm-up", _end_first),
     Alternative("squares of cosine and sine", _by_half_angles),
     Alternative("around the middle", _around_the_middle),
     Alternative("the share cut off at 1", _clamped_share),

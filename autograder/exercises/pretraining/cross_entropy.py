@@ -187,7 +187,55 @@ def _not_ignored(logits, targets):
     return surprises.mean()
 
 
+def _log_of_softmax_and_nothing_ignored(logits, targets):
+    return -logits.softmax(dim=-1).gather(-1, targets[..., None]).log().mean()
+
+
+def _overflows_and_nothing_ignored(logits, targets):
+    return (logits.exp().sum(dim=-1).log() - logits.gather(-1, targets[..., None])[..., 0]).mean()
+
+
+def _probability_kept_up(logits, targets):
+    safe = targets.where(targets != IGNORED, 0)
+    chosen = logits.softmax(dim=-1).gather(-1, safe[..., None])[..., 0].clamp(min=1e-9)
+    return _mean(-chosen.log().where(targets != IGNORED, 0.0), targets)
+
+
+def _maximum_without_its_axis(logits, targets):
+    asked = targets != IGNORED
+    logits, targets = logits[asked], targets[asked]
+    shifted = logits - logits.amax(dim=-1)
+    return (shifted.exp().sum(dim=-1).log() - shifted[torch.arange(len(targets)), targets]).mean()
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "log-of-softmax-and-nothing-ignored",
+        "the probabilities are computed first, and nothing is ignored",
+        "A tiny probability becomes 0 before its logarithm is taken: the logarithm of a quotient is a "
+        "difference. And -100 is no token: keep such targets out before you look anything up.",
+        _log_of_softmax_and_nothing_ignored,
+    ),
+    Misconception(
+        "overflows-and-nothing-ignored",
+        "exp overflows when the logits are large, and nothing is ignored",
+        "exp(89) does not fit into float32: what may be taken away from all logits of a place first? And "
+        "-100 is no token: keep such targets out before you look anything up.",
+        _overflows_and_nothing_ignored,
+    ),
+    Misconception(
+        "maximum-without-its-axis",
+        "the places' largest logits are taken away along the wrong axis",
+        "The logits have a row for each place. What shape must the largest ones have, so that each meets its "
+        "own row? Look at `keepdim`.",
+        _maximum_without_its_axis,
+    ),
+    Misconception(
+        "probability-kept-up",
+        "a tiny probability is raised to a least one, so that no surprise is larger than its logarithm",
+        "That hides the overflow and changes the loss. The logarithm of a quotient is a difference.",
+        _probability_kept_up,
+    ),
     Misconception(
         "softmax-twice",
         "the logits go through softmax before they get here, so softmax is applied twice",
