@@ -8,6 +8,8 @@ from collections.abc import Sequence
 def distinct_n(texts: Sequence[Sequence[str]], n: int) -> float:
     """The share of different n-grams among all n-grams of the texts; 0 if there is none.
 
+    The paper divides by the number of words. By that of the n-grams, as is usual by now, it is a share.
+
     Raises:
         ValueError: `n` is not positive.
 

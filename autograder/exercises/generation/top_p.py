@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise
 from autograder.exercises.generation.filters import TOP_P, TOP_P_DETAILS
@@ -58,19 +59,29 @@ def _one_is_enough(g: torch.Generator) -> Iterator[Case]:
 
 
 def _everything(g: torch.Generator) -> Iterator[Case]:
-    """In the second the likeliest token has probability 1 in float32, and the others have not 0."""
-    for scale, *shape in ((1, 2, 5), (40, 6)):
-        while True:
-            logits = scale * _rows(g, *shape)
-            ordered = logits.sort(dim=-1, descending=True).values
-            # Some sums are a little above 1 after rounding: that is not what is asked here.
-            if all((share(ordered).cumsum(dim=-1) <= 1).all() for share in (softmax, _softmax)):
-                yield Case({"logits": logits, "p": 1.0})
-                break
+    """In the second, the sum before the last tokens is 1 in float32. No sum is above 1 after rounding."""
+    yield Case({"logits": _drawn(g, lambda g: _rows(g, 2, 5), _stays_below_one), "p": 1.0})
+    yield Case({"logits": _drawn(g, lambda g: 40 * _rows(g, 6), _reaches_one_early), "p": 1.0})
 
 
-def _softmax(logits: torch.Tensor) -> torch.Tensor:
-    return torch.softmax(logits, dim=-1)
+def _drawn(
+    g: torch.Generator, draw: Callable[[torch.Generator], Tensor], fits: Callable[[Tensor], bool]
+) -> Tensor:
+    """Logits that fit, whether softmax is ours or PyTorch's: the two round differently."""
+    while True:
+        logits = draw(g)
+        ordered = logits.sort(dim=-1, descending=True).values
+        if fits(softmax(ordered)) and fits(torch.softmax(ordered, dim=-1)):
+            return logits
+
+
+def _stays_below_one(shares: Tensor) -> bool:
+    return bool((shares.cumsum(dim=-1) <= 1).all())
+
+
+def _reaches_one_early(shares: Tensor) -> bool:
+    sums = shares.cumsum(dim=-1)
+    return bool((sums <= 1).all() and (sums - shares >= 1).any())
 
 
 # --- Right answers in another form
