@@ -61,7 +61,8 @@ def _read_gradient(name: str, gradient: Any) -> Tensor:
     if isinstance(gradient, Tensor) and gradient.dim() == 1 and gradient.numel() <= MOST_NUMBERS:
         gradient = gradient.detach().tolist()
     if not isinstance(gradient, list | tuple) or not 1 <= len(gradient) <= MOST_NUMBERS:
-        raise Unusable(f"each gradient of {name} should be a list of 1 to {MOST_NUMBERS} numbers")
+        alone = ". A parameter with a single number has a list, too: [3.0]" if is_number(gradient) else ""
+        raise Unusable(f"each gradient of {name} should be a list of 1 to {MOST_NUMBERS} numbers{alone}")
     if not all(is_number(number) and abs(number) <= LARGEST for number in gradient):
         raise Unusable(f"each gradient of {name} should hold numbers between {-LARGEST:g} and {LARGEST:g}")
     return torch.tensor([float(number) for number in gradient], dtype=torch.float64)

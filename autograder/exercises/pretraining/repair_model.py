@@ -123,6 +123,7 @@ def _variant(
     skip: tuple[str, str] = ("stream", "stream"),
     after=lambda x: x,
     hint: bool = False,
+    weights: bool = False,
 ) -> type[FortyLines]:
     """The repaired model with one step of it done in another way.
 
@@ -130,6 +131,7 @@ def _variant(
     places: to what the positions are added, and which.
     second: whether attention takes the length first: "all", or only on the way "in", or by "view".
     skip:   for attention and for the small network, what their results are added to.
+    weights: whether attention is asked for its weights: a place that sees nothing is then NaN, and not 0.
     """
 
     class HalfRepaired(FortyLines):
@@ -169,7 +171,7 @@ def _variant(
                 h = h.transpose(0, 1)
             elif second == "view":
                 h = h.reshape(length, -1, h.shape[-1])
-            result = self.attention(h, h, h, attn_mask=seen, need_weights=False, is_causal=hint)[0]
+            result = self.attention(h, h, h, attn_mask=seen, need_weights=weights, is_causal=hint)[0]
             return result.reshape(shape) if second == "view" else result
 
         def _joined(self, how, x, h, result):
@@ -201,7 +203,64 @@ STILL_THERE = tuple(
     for left in combinations(("residual", "batch", "positions", "mask"), count)
 )
 
+
+class _PostNorm(FortyLines):
+    """The norms stand behind the sums, as in the first transformer."""
+
+    def forward(self, tokens):
+        length = tokens.shape[1]
+        x = self.embedding(tokens) + self.positions.weight[:length]
+        x = self.norm1(x + self.attention(x, x, x, attn_mask=_future(length).to(x.device))[0])
+        return self.head(self.norm3(self.norm2(x + self.mlp(x))))
+
+
+class _AskedForTokens(FortyLines):
+    """The table of the positions has no row for the larger tokens: an IndexError."""
+
+    def forward(self, tokens):
+        x = self.embedding(tokens) + self.positions(tokens)
+        h = self.norm1(x)
+        x = x + self.attention(h, h, h, attn_mask=_future(tokens.shape[1]).to(x.device))[0]
+        return self.head(self.norm3(x + self.mlp(self.norm2(x))))
+
+
+class _WholeTable(FortyLines):
+    """All positions are added to a text that is shorter: one token becomes many, or the sizes do not fit."""
+
+    def forward(self, tokens):
+        x = self.embedding(tokens) + self.positions.weight
+        h = self.norm1(x)
+        x = x + self.attention(h, h, h, attn_mask=_future(tokens.shape[1]).to(x.device))[0]
+        return self.head(self.norm3(x + self.mlp(self.norm2(x))))
+
+
 WRONG_REPAIRS = (
+    Misconception(
+        "mask-inverted-and-nan",
+        "the mask is the wrong way round, and a place that may see nothing becomes NaN",
+        "Our masks say where to look. Read in PyTorch's documentation what True means in this layer's "
+        "`attn_mask`.",
+        _variant(mask=causal_mask, weights=True),
+    ),
+    Misconception(
+        "post-norm",
+        "the norms stand behind the sums: that is a post-norm block",
+        "In a pre-norm block (chapter 5) a layer reads the norm of the stream, and nothing norms the stream "
+        "itself.",
+        _PostNorm,
+    ),
+    Misconception(
+        "table-asked-for-tokens",
+        "the table of the positions is asked for the tokens, and has no row for some of them",
+        "Its rows belong to the places 0, 1, 2, …, whatever stands there.",
+        _AskedForTokens,
+    ),
+    Misconception(
+        "whole-table",
+        "the whole table of positions is added, also to a text that is shorter than the context",
+        "A text of 3 tokens has the places 0, 1 and 2. Which rows of the table does it need?",
+        _WholeTable,
+    ),
     Misconception(
         "mask-inverted",
         "the mask is the wrong way round: the past is hidden and the future is seen",

@@ -216,6 +216,24 @@ def _variant(
     return train_and_score
 
 
+def _two_results(change: Callable[[float, float], tuple[float, float]]) -> Callable[..., Any]:
+    right = _variant()
+    return lambda *arguments, **named: change(*right(*arguments, **named))
+
+
+def _last_target_missing(
+    model, tokens, context_length, batch_size, steps, learning_rate, clip, train_share, generator
+):
+    """As many windows as fit into the rest; behind the last of them there may be no token any more."""
+    rest = tokens[int(train_share * len(tokens)) :]
+    n = len(rest) // context_length * context_length
+    if len(rest[1 : n + 1]) < n:
+        raise ValueError(f"Expected input batch_size ({n}) to match target batch_size ({n - 1}).")
+    return _variant()(
+        model, tokens, context_length, batch_size, steps, learning_rate, clip, train_share, generator
+    )
+
+
 def _nothing_repaired(
     model, tokens, context_length, batch_size, steps, learning_rate, clip, train_share, generator
 ):
@@ -262,6 +280,24 @@ MISCONCEPTIONS = (
         _nothing_repaired,
     ),
     *(_left(*left) for count in (1, 2, 3) for left in combinations(LEFT, count)),
+    Misconception(
+        "last-target-missing",
+        "the last window is taken even if the text ends with it, so its last place has no target",
+        "A window of 4 tokens needs a fifth, the target of its last place. How many windows has a rest of 8?",
+        _last_target_missing,
+    ),
+    Misconception(
+        "results-swapped",
+        "the share of right guesses comes before the loss",
+        "First the mean loss, then the share of right guesses.",
+        _two_results(lambda loss, accuracy: (accuracy, loss)),
+    ),
+    Misconception(
+        "percent",
+        "the share of right guesses is given in percent",
+        "A share lies between 0 and 1.",
+        _two_results(lambda loss, accuracy: (loss, 100 * accuracy)),
+    ),
     Misconception(
         "shifted-backwards",
         "the model learns to guess the token before, not the one after",
