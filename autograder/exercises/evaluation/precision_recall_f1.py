@@ -102,6 +102,29 @@ def _divided_by_zero(confusion, average):
     return tuple(results)
 
 
+def _divided_by_zero_in_macro(confusion, average):
+    if average == "micro":
+        return (float(confusion.trace() / confusion.sum()),) * 3
+    return _divided_by_zero(confusion, average)
+
+
+def _two_classes(confusion, average):
+    counts = confusion.double()
+    hits, wrong, missed = counts[1, 1], counts[0, 1], counts[1, 0]
+    pairs = ((hits, hits + wrong), (hits, hits + missed), (2 * hits, 2 * hits + wrong + missed))
+    return tuple(float(_ratio(a, b)) for a, b in pairs)
+
+
+def _undefined_left_out_but_of_f1(confusion, average):
+    confusion = confusion.double()
+    hits, said, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+    if average == "micro":
+        hits, said, there = (x.sum()[None] for x in (hits, said, there))
+    pairs = ((hits, said), (hits, there))
+    means = [float((a[b > 0] / b[b > 0]).mean().nan_to_num(0.0)) for a, b in pairs]
+    return (*means, float(_ratio(2 * hits, said + there).mean()))
+
+
 def _class_one(confusion, average):
     hits, said, there = (x[1] for x in (confusion.diagonal(), confusion.sum(0), confusion.sum(1)))
     pairs = ((hits, said), (hits, there), (2 * hits, said + there))
@@ -125,6 +148,18 @@ MISCONCEPTIONS = (
         _divided_by_zero,
     ),
     Misconception(
+        "divided-by-zero-in-macro",
+        "in macro, a class that was never said, or is never there, divides by zero",
+        "What is 0 out of 0 to count as here? And F1, if nothing is right?",
+        _divided_by_zero_in_macro,
+    ),
+    Misconception(
+        "two-classes",
+        "four cells of the matrix are read, as if there were two classes and only class 1 mattered",
+        "There may be five classes. In which cells stand all pictures that were wrongly called one of them?",
+        _two_classes,
+    ),
+    Misconception(
         "class-one",
         "only class 1 is looked at, as if there were a single class that matters",
         "Here every class has its own precision and recall, class 0 too.",
@@ -135,6 +170,12 @@ MISCONCEPTIONS = (
         "a class that was never said has no precision, and is left out of the average of precisions",
         "By the rule of the exercise it has precision 0, and it takes part.",
         _undefined_left_out,
+    ),
+    Misconception(
+        "undefined-left-out-but-of-f1",
+        "a class that was never said is left out of the average of precisions, and not out of that of F1",
+        "By the rule of the exercise it has precision 0, and it takes part in all three averages.",
+        _undefined_left_out_but_of_f1,
     ),
     Misconception(
         "transposed",
