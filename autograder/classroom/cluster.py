@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import queue
-import re
 import secrets
 import sys
 import time
@@ -21,29 +20,22 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from autograder.classroom import station
+from autograder.classroom.connecting import SILENT, ClusterError, connect, dask
 from autograder.classroom.crew import Plan
 from autograder.classroom.defaults import PATIENCE
 from autograder.classroom.grader import Verdict
 from autograder.classroom.submissions import Submission, Unreadable, bytes_of, parse
 
-CONNECT_SECONDS = 15
 REMIND_SECONDS = 30.0
 FETCH_SECONDS = 60
-SILENT = logging.CRITICAL + 1
 LOOK_SECONDS = 1.0
 AHEAD = 2  # jobs at a worker: one is graded, one lies ready
 MOST_SENDINGS = 3  # of one job that somebody cancels, or whose verdict is lost on its way
 START = "dask worker ADDRESS --nworkers -1 --nthreads 1"
 KEPT = "What was graded is kept: run the same command again to go on"
-LOCAL = re.compile(r"local:([1-9]\d{0,2})")
-
-
-class ClusterError(RuntimeError):
-    """The cluster cannot be used; the message says why, and what to do."""
 
 
 @dataclass
@@ -86,9 +78,9 @@ class Cluster:
             ClusterError: it cannot be used.
         """
         with contextlib.ExitStack() as stack:
-            self._dask = _dask()
+            self._dask = dask()
             stack.enter_context(_quiet())
-            self._client = stack.enter_context(contextlib.closing(_connect(self._dask, self.address, stack)))
+            self._client = stack.enter_context(contextlib.closing(connect(self.address, stack)))
             self._compare_versions()
             self._wait_for_a_worker()
             if self.plan.device == "cuda" and not self._workers(gpu=True):
@@ -194,7 +186,7 @@ class Cluster:
         """Every worker starts its grader; one that cannot is named."""
         workers = self._workers()
         self._fit = len(workers)
-        self.say(f"starting the graders of {self._fit} workers at {self.address}")
+        self.say(f"starting the graders of {self._fit} worker{'s' * (self._fit > 1)} at {self.address}")
         begin = _there_meanwhile("begin")
         told = self._client.run(begin, self._order, workers=list(workers), on_error="return")
         unfit = []
@@ -209,7 +201,7 @@ class Cluster:
             more = f" (and {len(unfit) - 3} more)" * (len(unfit) > 3)
             raise ClusterError(
                 f"{len(unfit)} of {len(told)} workers cannot grade. {'; '.join(unfit[:3])}{more}. "
-                "Put the same version of the course on each, restart them, and run the command again"
+                "Mend it there, start those workers again, and run the command once more"
             )
         self.isolation = sorted({a["isolation"] for a in told.values() if isinstance(a, dict)})
         if any(about["nthreads"] > 1 for about in workers.values()):
@@ -277,7 +269,7 @@ def grade_on(address: str, plan: Plan, submissions: list[Submission], **about: A
 
 
 def _here() -> tuple[str, str]:
-    return f"{sys.version_info[0]}.{sys.version_info[1]}", _dask().__version__
+    return f"{sys.version_info[0]}.{sys.version_info[1]}", dask().__version__
 
 
 def _packages(about: dict[str, Any]) -> tuple[str, str]:
@@ -318,46 +310,6 @@ def _there_meanwhile(name: str) -> Callable[..., Any]:
         return await asyncio.to_thread(there, *arguments)
 
     return at_the_worker
-
-
-def _dask() -> Any:
-    try:
-        import distributed
-    except ImportError as error:
-        raise ClusterError(
-            f'--cluster needs Dask ({error}): pip install "from-tokens-to-gpt[cluster]", or in the course\'s '
-            "folder: .venv/bin/pip install -r requirements.lock"
-        ) from None
-    return distributed
-
-
-def _connect(dask: Any, address: str, stack: contextlib.ExitStack) -> Any:
-    """A client of the scheduler; for `local:N` the cluster is made first, and ends with `stack`."""
-    options: dict[str, Any] = {"timeout": CONNECT_SECONDS, "name": "autograder", "set_as_default": False}
-    if local := LOCAL.fullmatch(address):
-        cluster = dask.LocalCluster(
-            n_workers=int(local[1]),
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            memory_limit=None,
-            silence_logs=SILENT,
-        )
-        return dask.Client(stack.enter_context(cluster), **options)
-    if "://" not in address and not Path(address).is_file():
-        raise ClusterError(
-            f"there is no Dask scheduler at {address}: expected its address (tcp://HOST:8786), the file "
-            "that it wrote, or local:N with a number of workers from 1"
-        )
-    try:
-        given = {"scheduler_file": address} if "://" not in address else {"address": address}
-        return dask.Client(**given, **options)
-    except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise ClusterError(
-            f"there is no Dask scheduler at {address} ({type(error).__name__}: {first[:200]}). Start one "
-            "with `dask scheduler` and name the address that it prints. If it runs: is its port open to this "
-            "machine, and does it want tls://?"
-        ) from None
 
 
 @contextlib.contextmanager

@@ -95,6 +95,9 @@ def _grader(order: dict[str, Any]) -> Grader:
     except SandboxError as error:
         grader.__exit__(None, None, None)
         raise Unfit(str(error)) from None
+    except RuntimeError as error:
+        grader.__exit__(None, None, None)
+        raise Unfit(f"{error}: what does `autograder rehearse 3` say on that machine?") from None
     _graders[token] = grader
     while len(_graders) > MOST_GRADERS:
         _close(next(iter(_graders)))

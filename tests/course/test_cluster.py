@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import pytest
 from nbgrader_class import ENVIRONMENT, ROOT, SLUG, answers, class_of, submission
 
 from autograder.child import AnswerProcess
-from autograder.classroom import cluster, crew, journal, station, submissions
+from autograder.classroom import cluster, connecting, crew, journal, station, submissions
 from autograder.classroom.cluster import Cluster, ClusterError, grade_on
 from autograder.cli import main
 from autograder.exercises import find
@@ -227,10 +229,105 @@ def test_a_sandbox_that_is_too_weak_is_refused_by_the_worker(monkeypatch):
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_told_why(course, capsys, monkeypatch, arguments, words):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 0.5)
     assert main(["grade", "3", "--course", str(course), "--again", "--cluster", *arguments]) == 2
     error = capsys.readouterr().err
     assert words in error and "Traceback" not in error
+
+
+# --- TLS
+
+
+def certificate(folder):
+    """An authority of its own, and a certificate that it signed, as the book's page makes them."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the program openssl, which makes certificates, is not installed")
+    folder.mkdir()
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj"]
+    sign = ["openssl", "x509", "-req", "-in", "grading.csr", "-CA", "ca.pem", "-CAkey", "ca.key"]
+    for command in (
+        [*new, "/CN=the grading authority", "-x509", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem"],
+        [*new, "/CN=grading", "-keyout", "grading.key", "-out", "grading.csr"],
+        [*sign, "-CAcreateserial", "-days", "2", "-out", "grading.pem"],
+    ):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)
+    return folder
+
+
+TLS = "distributed.comm.tls"
+
+
+def configured(folder, authority=None):
+    return {
+        f"{TLS}.ca-file": str((authority or folder) / "ca.pem"),
+        f"{TLS}.client.cert": str(folder / "grading.pem"),
+        f"{TLS}.client.key": str(folder / "grading.key"),
+    }
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    return certificate(tmp_path_factory.mktemp("tls") / "ours")
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory):
+    return certificate(tmp_path_factory.mktemp("tls") / "theirs")
+
+
+@pytest.fixture(scope="module")
+def secured(ours):
+    """A scheduler that speaks to nobody without a certificate, and one worker."""
+    pair = {"cert": str(ours / "grading.pem"), "key": str(ours / "grading.key")}
+    security = distributed.Security(
+        require_encryption=True,
+        tls_ca_file=str(ours / "ca.pem"),
+        **{f"tls_{role}_{name}": pair[name] for role in ("scheduler", "worker", "client") for name in pair},
+    )
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 51}
+    with distributed.LocalCluster(n_workers=1, processes=False, security=security, **options) as started:
+        assert started.scheduler_address.startswith("tls://")
+        yield started.scheduler_address
+
+
+def test_over_tls_the_client_s_certificate_comes_from_dask_s_configuration(secured, ours):
+    import dask
+
+    with dask.config.set(configured(ours)):
+        (verdict,) = grade_on(secured, PLAN, [sent("half")])
+    assert verdict.points == 8 and verdict.outcome == "graded"
+
+
+def test_a_machine_without_the_right_certificate_is_told_so_at_once(
+    secured, ours, theirs, tmp_path, course, capsys, monkeypatch
+):
+    import dask
+
+    left = []
+    monkeypatch.setattr(sys, "unraisablehook", left.append)
+    nobody = dict.fromkeys(configured(ours))
+    lost = configured(ours) | {f"{TLS}.client.key": str(tmp_path / "lost.key")}
+    mixed = configured(ours) | {f"{TLS}.client.key": str(theirs / "grading.key")}
+    named = tmp_path / "scheduler.json"
+    named.write_text(json.dumps({"address": secured}))
+    plain_address = secured.replace("tls://", "tcp://")
+    trust = "do not accept each other's certificates"
+    cases = (
+        (nobody, secured, r"names no distributed\.comm\.tls\.ca-file and no .*client\.cert.*CLIENT__KEY"),
+        (nobody, str(named), "needs a certificate for this machine"),
+        (configured(theirs), secured, trust),  # each signed by another authority
+        (configured(theirs, authority=ours), secured, trust),  # only the scheduler objects
+        (lost, secured, r"client\.key names no file: .*lost\.key"),
+        (mixed, secured, "cannot be used: .*mismatch"),
+        (configured(ours), plain_address, r"does it want tls://\?"),
+        (configured(ours) | {"distributed.comm.require-encryption": True}, plain_address, "required by Dask"),
+    )
+    for configuration, address, words in cases:
+        with dask.config.set(configuration):
+            assert main(["grade", "3", "--course", str(course), "--again", "--cluster", address]) == 2
+        told = capsys.readouterr().err
+        assert re.search(words, told) and "Traceback" not in told, (words, told)
+    assert not left, "a client that did not close waits for half a minute, and then prints a traceback"
 
 
 def test_without_dask_it_says_what_to_install(course, capsys, monkeypatch):
