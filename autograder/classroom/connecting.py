@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import re
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,14 @@ def connect(address: str, stack: contextlib.ExitStack) -> Any:
         given = {"scheduler_file": address} if "://" not in address else {"address": address}
         return _client(distributed)(**given, **options)
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        if secured and re.search("certificate|SSLError", first):
+        first = _first_line(error)
+        if secured and _refused(_first(error)):
             raise ClusterError(
                 f"the scheduler at {address} and this machine do not accept each other's certificates "
-                f"({first[:200]}): one authority must have signed both, and be the {TLS}.ca-file of both"
+                f"({first}): one authority must have signed both, and be the {TLS}.ca-file of both"
             ) from None
-        cause = error.__cause__ or error
         raise ClusterError(
-            f"there is no Dask scheduler at {address} ({type(cause).__name__}: {first[:200]}). Start one "
+            f"there is no Dask scheduler at {address} ({type(_first(error)).__name__}: {first}). Start one "
             "with `dask scheduler` and name the address that it prints. If it runs: is its port open to this "
             f"machine, and does it want {'tcp' if secured else 'tls'}://?"
         ) from None
@@ -85,11 +85,28 @@ def _local(distributed: Any, count: int) -> Any:
             silence_logs=SILENT,
         )
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
         raise ClusterError(
-            f"no cluster could be started on this machine ({type(error).__name__}: {first[:200]}). Without "
-            "--cluster, its cores grade as well"
+            f"no cluster could be started on this machine ({_first_line(error)}). Without --cluster, its "
+            "cores grade as well"
         ) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    """What an error came from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether one side did not like the other's certificate; the scheduler may simply hang up."""
+    if isinstance(error, ssl.SSLError):
+        return error.reason != "WRONG_VERSION_NUMBER"  # it does not speak TLS
+    return isinstance(error, ConnectionResetError | BrokenPipeError)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(_first(error)).splitlines() or [""])[0][:200]
 
 
 def _client(distributed: Any) -> Any:

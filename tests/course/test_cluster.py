@@ -220,7 +220,7 @@ def test_a_sandbox_that_is_too_weak_is_refused_by_the_worker(monkeypatch):
     ("arguments", "words"),
     [
         (["tcp://127.0.0.1:9"], "there is no Dask scheduler at tcp://127.0.0.1:9"),
-        (["nowhere://1"], "there is no Dask scheduler at nowhere://1"),
+        (["nowhere://1"], "there is no Dask scheduler at nowhere://1 (ValueError: unknown address scheme"),
         (["nonsense"], "there is no Dask scheduler at nonsense"),
         (["local:0"], "local:N with a number of workers from 1"),
         (["local:x"], "local:N with a number of workers from 1"),
