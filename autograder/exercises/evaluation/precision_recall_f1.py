@@ -156,7 +156,7 @@ MISCONCEPTIONS = (
     Misconception(
         "two-classes",
         "four cells of the matrix are read, as if there were two classes and only class 1 mattered",
-        "There may be five classes. In which cells stand all pictures that were wrongly called one of them?",
+        "There may be five classes. In which cells stand the wrong answers that name a given class?",
         _two_classes,
     ),
     Misconception(
