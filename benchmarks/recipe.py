@@ -33,8 +33,9 @@ from _measuring import print_machine, take_turns, times_as_fast, wanted_device
 from torch import Tensor, nn
 
 from llmlib.data import CorpusError, load_corpus
+from llmlib.feedforward import FeedForward
 from llmlib.gpt import GPT, GPTConfig, initial_std
-from llmlib.modern import ModernGPT, ModernGPTConfig, RotaryAttention, SquaredReLU
+from llmlib.modern import ModernGPT, ModernGPTConfig, RotaryAttention, turn
 from llmlib.normalization import LayerNorm, RMSNorm
 from llmlib.tokenization import CharTokenizer
 from llmlib.train import PRESETS
@@ -76,19 +77,26 @@ class WithPositions(nn.Module):
         return self.embedding(tokens) + self.position_embedding[: tokens.shape[1]]
 
 
-class UnnormedAttention(RotaryAttention):
-    def normed(self, x: Tensor) -> Tensor:
-        return x
+class NormedAttention(RotaryAttention):
+    """Queries and keys of the length √d_head, so that no score can run away, times a number for each head.
+
+    Source: Henry et al., "Query-Key Normalization for Transformers" (2020).
+    """
+
+    def __init__(self, d_model: int, n_heads: int) -> None:
+        super().__init__(d_model, n_heads)
+        self.sharpness = nn.Parameter(torch.ones(n_heads, 1, 1))
+
+    def turned(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        return turn(F.rms_norm(x, x.shape[-1:]), cosine, sine) * self.sharpness
 
 
-class BentByGELU(SquaredReLU):
+class SquaredReLU(FeedForward):
+    """max(0, x W₁)² W₂. Source: So et al., "Primer" (2021), section 4.2."""
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.output(F.gelu(self.hidden(x)))
-
-
-def with_weights(new: nn.Module, old: nn.Module) -> nn.Module:
-    new.load_state_dict(old.state_dict())
-    return new
+        positive = F.relu(self.hidden(x))
+        return self.output(positive * positive)  # the gradient of `positive**2` would take a power again
 
 
 def learned_positions(model: nn.Module) -> None:
@@ -98,23 +106,27 @@ def learned_positions(model: nn.Module) -> None:
     model.token_embedding = WithPositions(model.token_embedding, config.context_length, config.d_model)
 
 
-def raw_queries_and_keys(model: nn.Module) -> None:
+def normed_queries_and_keys(model: nn.Module) -> None:
     config = model.config
     for block in model.blocks:
-        block.attention = with_weights(UnnormedAttention(config.d_model, config.n_heads), block.attention)
+        normed = NormedAttention(config.d_model, config.n_heads)
+        normed.load_state_dict(block.attention.state_dict(), strict=False)  # but for the sharpness
+        block.attention = normed
 
 
-def gelu(model: nn.Module) -> None:
+def squared_relu(model: nn.Module) -> None:
     config = model.config
     for block in model.blocks:
-        block.feedforward = with_weights(BentByGELU(config.d_model, config.d_ff), block.feedforward)
+        bent = SquaredReLU(config.d_model, config.d_ff, bias=False)
+        bent.load_state_dict(block.feedforward.state_dict())
+        block.feedforward = bent
 
 
-def layer_norms(model: nn.Module) -> None:
+def rms_norms(model: nn.Module) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, RMSNorm):
-                setattr(parent, name, LayerNorm(len(child.weight), fused=True))
+            if isinstance(child, LayerNorm):
+                setattr(parent, name, RMSNorm(len(child.weight), fused=True))
 
 
 def first_weights_as_in_gpt2(model: nn.Module) -> None:
@@ -139,9 +151,10 @@ ROWS = {
     ),
     "no pairs": Row("no vectors for pairs of characters", model=_model(d_bigram=0)),
     "learned positions": Row("learned positions in the place of rotary ones", change=learned_positions),
-    "raw queries": Row("queries and keys without their norm", change=raw_queries_and_keys),
-    "GELU": Row("GELU in the place of the squared ReLU", change=gelu),
-    "LayerNorm": Row("LayerNorm in the place of RMSNorm", change=layer_norms),
+    "no shift": Row("no columns from the tokens before", model=_model(shares=(1.0,))),
+    "normed queries": Row("queries and keys normed", change=normed_queries_and_keys),
+    "squared ReLU": Row("the square of a ReLU in the place of GELU", change=squared_relu),
+    "RMSNorm": Row("RMSNorm in the place of LayerNorm", change=rms_norms),
     "GPT-2's first weights": Row(
         "first weights as in GPT-2, nothing at zero", change=first_weights_as_in_gpt2
     ),

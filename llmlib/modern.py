@@ -1,16 +1,19 @@
 """A small GPT as the years after GPT-2 would build it, for a minute of training on two cores.
 
-Four changes to the block: positions turn queries and keys instead of being added (rotary); norms only scale
-(RMS); queries and keys are normed, so that no score can run away; the feed-forward layer bends by the square
-of a ReLU. And one at the bottom: a table with a vector for each *pair* of neighbouring tokens. Looking a pair
-up costs nothing, and what often follows "th" need not be worked out by the first layers any more.
+Three changes. Positions turn queries and keys instead of being added (rotary). What a part of a block reads
+is made of several neighbours: half of the columns are the token's own, the rest those of the tokens before it
+(token shift), so that the parts begin with short pieces of text, and no head is spent on "the letter before".
+And a table has a vector for each *pair* of neighbouring tokens: looking a pair up costs nothing, and what
+often follows "th" need not be worked out by the first layers any more.
 
 Whatever writes to the stream starts at zero: the first step sees each block as if it were not there.
 
-Sources: Su et al., "RoFormer" (2021), section 3.2.2; Zhang and Sennrich, "Root Mean Square Layer
-Normalization" (2019); Henry et al., "Query-Key Normalization for Transformers" (2020); So et al., "Primer"
-(2021), section 4.2, for the squared ReLU; Huang et al., "Over-Tokenized Transformer" (2025), for embeddings
-of n-grams; Zhang, Dauphin and Ma, "Fixup Initialization" (2019), for the zeros.
+RMS norms, normed queries and keys, and the square of a ReLU, which larger models have, are not here: in a
+minute they cost more time than they are worth (`benchmarks/recipe.py` measures each).
+
+Sources: Su et al., "RoFormer" (2021), section 3.2.2; Peng et al., "RWKV" (2023), section 3.1, for the token
+shift; Huang et al., "Over-Tokenized Transformer" (2025), for embeddings of n-grams; Zhang, Dauphin and Ma,
+"Fixup Initialization" (2019), for the zeros.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmlib.attention import merge_heads, split_heads
-from llmlib.normalization import RMSNorm
+from llmlib.feedforward import FeedForward
+from llmlib.normalization import LayerNorm
 from llmlib.rotary import rotary_angles
 
 
@@ -34,11 +38,14 @@ class ModernGPTConfig:
 
     d_bigram: the length of the vectors for pairs of tokens; 0 for none. There are vocab_size² of them, so
               this is for characters and other small vocabularies.
+    shares:   of the columns that a part of a block reads: the token's own, then those from the token before,
+              from the one before that, and so on. (1.0,) shifts nothing.
     dropout:  the share of each part's output set to zero while training. A minute needs none; a larger model
               that reads a small text many times learns it by heart without.
 
     Raises:
-        ValueError: a field is outside its range, or d_model does not divide into heads of even width.
+        ValueError: a field is outside its range, the shares do not cut d_model into whole columns, or d_model
+            does not divide into heads of even width.
     """
 
     vocab_size: int
@@ -48,6 +55,7 @@ class ModernGPTConfig:
     n_heads: int = 4
     d_ff: int = 512
     d_bigram: int = 32
+    shares: tuple[float, ...] = (0.5, 0.25, 0.25)
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -58,6 +66,13 @@ class ModernGPTConfig:
             raise ValueError(f"d_bigram must be a whole number of at least 0: got {self.d_bigram!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and less than 1: got {self.dropout!r}")
+        object.__setattr__(self, "shares", tuple(self.shares))  # a list, where it was read from a file
+        columns = [share * self.d_model for share in self.shares]
+        if sum(columns) != self.d_model or any(n < 0 or n % 1 for n in columns):
+            raise ValueError(
+                f"shares must add up to 1 and cut the {self.d_model} columns of d_model into whole ones: "
+                f"got {self.shares}"
+            )
         if self.d_model % (2 * self.n_heads):
             raise ValueError(
                 f"d_model must be a multiple of 2 · n_heads, since rotary positions turn columns in pairs: "
@@ -65,8 +80,31 @@ class ModernGPTConfig:
             )
 
 
+class TokenShift(nn.Module):
+    """Vectors made of several neighbours: the first columns are a token's own, the next those of the token
+    before it, and so on, by the shares given. Where the text begins, what is missing is zero.
+
+    The shares are fixed and nothing is learned here. The next layer's weights decide what to make of it.
+
+    Source: Peng et al. (2023), section 3.1, with shares in the place of learned mixtures.
+    """
+
+    def __init__(self, shares: tuple[float, ...], d_model: int) -> None:
+        super().__init__()
+        self.columns = [int(share * d_model) for share in shares]
+
+    def forward(self, x: Float[Tensor, "batch length d_model"]) -> Float[Tensor, "batch length d_model"]:
+        parts = x.split(self.columns, dim=-1)
+        return torch.cat([_later(part, by) for by, part in enumerate(parts)], dim=-1)
+
+
+def _later(x: Float[Tensor, "batch length d"], by: int) -> Float[Tensor, "batch length d"]:
+    """Each vector `by` places later; the last ones fall out, and zeros come in."""
+    return F.pad(x, (0, 0, by, 0))[:, : x.shape[1]] if by else x
+
+
 class RotaryAttention(nn.Module):
-    """Causal attention in heads, with normed and turned queries and keys.
+    """Causal attention in heads, with turned queries and keys.
 
     The columns are paired in halves, i with i + d_head / 2: two slices that lie together in memory, which is
     faster than neighbours (see `llmlib.rotary` on the two conventions).
@@ -78,8 +116,6 @@ class RotaryAttention(nn.Module):
         self.query, self.key, self.value, self.output = (
             nn.Linear(d_model, d_model, bias=False) for _ in range(4)
         )
-        # After the norm every score would lie between -√d_head and √d_head: each head may widen that.
-        self.sharpness = nn.Parameter(torch.ones(n_heads, 1, 1))
 
     def forward(
         self,
@@ -92,8 +128,7 @@ class RotaryAttention(nn.Module):
         # One product instead of three, since a large one keeps the cores busier.
         weights = torch.cat([self.query.weight, self.key.weight, self.value.weight])
         query, key, value = (split_heads(part, self.n_heads) for part in F.linear(x, weights).chunk(3, -1))
-        query = turn(self.normed(query), cosine, sine) * self.sharpness
-        key = turn(self.normed(key), cosine, sine)
+        query, key = self.turned(query, cosine, sine), self.turned(key, cosine, sine)
         # Written out: on a CPU, and at such sizes, faster than PyTorch's fused kernel (measured).
         scores = torch.baddbmm(
             hidden.to(value.dtype),
@@ -104,11 +139,14 @@ class RotaryAttention(nn.Module):
         heads = scores.softmax(-1).to(value.dtype) @ value.flatten(0, 1)
         return self.output(merge_heads(heads.view_as(value)))
 
-    def normed(
-        self, x: Float[Tensor, "batch n_heads length d_head"]
+    def turned(
+        self,
+        x: Float[Tensor, "batch n_heads length d_head"],
+        cosine: Float[Tensor, "length n_pairs"],
+        sine: Float[Tensor, "length n_pairs"],
     ) -> Float[Tensor, "batch n_heads length d_head"]:
-        """A query or a key, brought to the length √d_head."""
-        return _unit(x)
+        """Queries or keys, turned by their places."""
+        return turn(x, cosine, sine)
 
 
 def turn(
@@ -121,39 +159,23 @@ def turn(
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
 
 
-def _unit(x: Float[Tensor, "*shape d"]) -> Float[Tensor, "*shape d"]:
-    return F.rms_norm(x, x.shape[-1:])
-
-
-class SquaredReLU(nn.Module):
-    """The feed-forward layer max(0, x W₁)² W₂: cheaper than a GELU, and a little better at this size."""
-
-    def __init__(self, d_model: int, d_ff: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(d_model, d_ff, bias=False)
-        self.output = nn.Linear(d_ff, d_model, bias=False)
-
-    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        positive = F.relu(self.hidden(x))
-        return self.output(positive * positive)  # the gradient of `positive**2` would take a power again
-
-
 class ModernBlock(nn.Module):
-    """Pre-norm: attention of the norm, then the feed-forward layer of the norm, each added to the stream."""
+    """Pre-norm: attention, then the feed-forward layer, each of the shifted norm and added to the stream."""
 
     def __init__(self, config: ModernGPTConfig) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(config.d_model, fused=True)
+        self.attention_norm = LayerNorm(config.d_model, bias=False, fused=True)
         self.attention = RotaryAttention(config.d_model, config.n_heads)
-        self.feedforward_norm = RMSNorm(config.d_model, fused=True)
-        self.feedforward = SquaredReLU(config.d_model, config.d_ff)
+        self.feedforward_norm = LayerNorm(config.d_model, bias=False, fused=True)
+        self.feedforward = FeedForward(config.d_model, config.d_ff, bias=False, fused=True)
+        self.shift = TokenShift(config.shares, config.d_model)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
         self, x: Float[Tensor, "batch length d_model"], *places: Tensor
     ) -> Float[Tensor, "batch length d_model"]:
-        x = x + self.dropout(self.attention(self.attention_norm(x), *places))
-        return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+        x = x + self.dropout(self.attention(self.shift(self.attention_norm(x)), *places))
+        return x + self.dropout(self.feedforward(self.shift(self.feedforward_norm(x))))
 
 
 class ModernGPT(nn.Module):
@@ -178,7 +200,7 @@ class ModernGPT(nn.Module):
                 self.bigram_embedding = nn.Embedding(config.vocab_size**2, config.d_bigram)
                 self.bigram_projection = nn.Linear(config.d_bigram, config.d_model, bias=False)
             self.blocks = nn.ModuleList(ModernBlock(config) for _ in range(config.n_layers))
-            self.norm = RMSNorm(config.d_model, fused=True)
+            self.norm = LayerNorm(config.d_model, bias=False, fused=True)
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self._initialize(generator)
         angles = rotary_angles(torch.arange(config.context_length), config.d_model // config.n_heads)
@@ -220,7 +242,7 @@ class ModernGPT(nn.Module):
             pairs = tokens[:, :-1] * self.config.vocab_size + tokens[:, 1:]
             # The first position has no neighbour before it, and gets nothing.
             x = x + F.pad(self.bigram_projection(self.bigram_embedding(pairs)), (0, 0, 1, 0))
-        x = _unit(x)
+        x = F.layer_norm(x, x.shape[-1:])
         hidden = self.hidden[:length, :length]
         hidden = hidden.expand(tokens.shape[0] * self.config.n_heads, length, length)
         for block in self.blocks:

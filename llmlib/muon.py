@@ -40,9 +40,13 @@ def orthogonalize(
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices  # X Xᵀ is then the smaller of the two products
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.01 + 1e-7)  # no singular value above 1, rounded or not
+    shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
     for _ in range(steps):
         square = x @ x.mT
-        x = _A * x + (_B * square + _C * square @ square) @ x
+        # A product and a sum in one: b S + c S S, and then a X + (b S + c S S) X.
+        factor = torch.baddbmm(square, square, square, beta=_B, alpha=_C)
+        x = torch.baddbmm(x, factor, x, beta=_A)
+    x = x.view(shape)
     return x.mT if tall else x
 
 
@@ -52,6 +56,8 @@ class Muon(torch.optim.Optimizer):
     lr:           a matrix changes by about `lr` in each direction, times √(rows / columns) if it is tall.
     momentum:     how slowly the average of the gradients forgets; it looks one step ahead (Nesterov).
     weight_decay: pulls the matrices towards zero, by lr · weight_decay of themselves.
+    rounds:       of the orthogonalisation. The paper has five. Four end at the same loss for the course's
+                  recipe, in less time; three do not (1.575 in the place of 1.557, with one seed).
 
     Raises:
         ValueError: a parameter is not a matrix.
@@ -63,7 +69,9 @@ class Muon(torch.optim.Optimizer):
         lr: float = 0.02,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        rounds: int = 4,
     ) -> None:
+        self.rounds = rounds
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -82,7 +90,8 @@ class Muon(torch.optim.Optimizer):
                 ahead = torch.stack([self._average(parameter, group["momentum"]) for parameter in parameters])
                 if multiplies_bfloat16(ahead.device):
                     ahead = ahead.bfloat16()  # the rounds correct what they round
-                steps = orthogonalize(ahead).to(parameters[0].dtype) * max(1.0, rows / columns) ** 0.5
+                steps = orthogonalize(ahead, self.rounds).to(parameters[0].dtype)
+                steps *= max(1.0, rows / columns) ** 0.5
                 for parameter, change in zip(parameters, steps, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.sub_(change, alpha=group["lr"])

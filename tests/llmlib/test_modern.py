@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from llmlib.generation import generate
-from llmlib.modern import ModernGPT, ModernGPTConfig, RotaryAttention, SquaredReLU, turn
+from llmlib.modern import ModernGPT, ModernGPTConfig, RotaryAttention, TokenShift, turn
 from llmlib.precision import lower_precision, multiplies_bfloat16
 from llmlib.rotary import rotary_angles, rotate
 
@@ -39,7 +39,7 @@ def test_turning_halves_is_turning_neighbours_in_another_order():
     torch.testing.assert_close(turn(x, angles.cos(), angles.sin()), expected)
 
 
-def test_attention_is_pytorchs_on_normed_and_turned_queries_and_keys():
+def test_attention_is_pytorchs_on_turned_queries_and_keys():
     model = random_model()
     attention: RotaryAttention = model.blocks[0].attention
     x = torch.randn(2, 10, 12, generator=torch.Generator().manual_seed(2))
@@ -48,19 +48,37 @@ def test_attention_is_pytorchs_on_normed_and_turned_queries_and_keys():
     def heads(layer):
         return layer(x).unflatten(-1, (3, 4)).transpose(1, 2)
 
-    query = turn(F.rms_norm(heads(attention.query), (4,)), *place) * attention.sharpness
-    key = turn(F.rms_norm(heads(attention.key), (4,)), *place)
+    query, key = turn(heads(attention.query), *place), turn(heads(attention.key), *place)
     out = F.scaled_dot_product_attention(query, key, heads(attention.value), is_causal=True)
     expected = attention.output(out.transpose(1, 2).flatten(-2))
     hidden = model.hidden.expand(6, 10, 10)
     torch.testing.assert_close(attention(x, *place, hidden), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_the_feed_forward_layer():
-    layer = SquaredReLU(3, 5)
-    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
-    inner = torch.clamp(x @ layer.hidden.weight.T, min=0) ** 2
-    torch.testing.assert_close(layer(x), inner @ layer.output.weight.T)
+def test_the_shift_takes_columns_from_the_tokens_before():
+    shift = TokenShift((0.5, 0.25, 0.25), 4)
+    x = torch.tensor([[[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]])
+    assert shift(x).tolist() == [[[1, 2, 0, 0], [5, 6, 3, 0], [9, 10, 7, 4]]]
+    assert shift(x[:, :1]).tolist() == [[[1, 2, 0, 0]]]  # a text shorter than the longest shift
+    assert torch.equal(TokenShift((1.0,), 4)(x), x)
+
+
+def test_a_block_adds_its_parts_of_the_shifted_norms():
+    model = random_model()
+    block = model.blocks[0]
+    x = torch.randn(2, 10, 12, generator=torch.Generator().manual_seed(3))
+    places = model.cosine, model.sine, model.hidden.expand(6, 10, 10)
+
+    def read(norm, stream):
+        y = F.layer_norm(stream, (12,), norm.weight)
+        late, later = torch.zeros(2, 10, 3), torch.zeros(2, 10, 3)
+        late[:, 1:], later[:, 2:] = y[:, :-1, 6:9], y[:, :-2, 9:]
+        return torch.cat([y[..., :6], late, later], dim=-1)
+
+    middle = x + block.attention(read(block.attention_norm, x), *places)
+    inner = F.gelu(read(block.feedforward_norm, middle) @ block.feedforward.hidden.weight.T)
+    expected = middle + inner @ block.feedforward.output.weight.T
+    torch.testing.assert_close(block(x, *places), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_nothing_is_seen_of_the_future():
@@ -113,7 +131,7 @@ def test_without_pairs_and_in_generation():
 
 
 def test_the_recipes_size():
-    assert ModernGPT(ModernGPTConfig(65), 0).parameter_count() == 746_668
+    assert ModernGPT(ModernGPTConfig(65), 0).parameter_count() == 746_656
 
 
 @pytest.mark.parametrize(
@@ -121,7 +139,9 @@ def test_the_recipes_size():
     [
         ({"n_layers": 0}, "n_layers must be a whole number of at least 1: got 0"),
         ({"d_bigram": -1}, "d_bigram must be a whole number of at least 0: got -1"),
-        ({"d_model": 10, "n_heads": 4}, "multiple of 2 · n_heads.*got 10 and 4"),
+        ({"d_model": 20, "n_heads": 4}, "multiple of 2 · n_heads.*got 20 and 4"),
+        ({"shares": (0.5, 0.25)}, r"add up to 1.*128 columns.*got \(0.5, 0.25\)"),
+        ({"shares": (0.7, 0.3)}, "whole ones"),
     ],
 )
 def test_shapes_that_cannot_be(change, message):

@@ -33,14 +33,14 @@ def test_two_steps_by_hand(monkeypatch):
     start = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
     gradients = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(2))
     weight = torch.nn.Parameter(start.clone())
-    muon = Muon([weight], lr=0.1, momentum=0.9, weight_decay=0.5)
+    muon = Muon([weight], lr=0.1, momentum=0.9, weight_decay=0.5, rounds=3)
     expected, average = start, torch.zeros(6, 3)
     for gradient in gradients:
         weight.grad = gradient
         muon.step()
         average = 0.9 * average + 0.1 * gradient
         ahead = 0.1 * gradient + 0.9 * average
-        expected = expected * (1 - 0.1 * 0.5) - 0.1 * orthogonalize(ahead) * (6 / 3) ** 0.5
+        expected = expected * (1 - 0.1 * 0.5) - 0.1 * orthogonalize(ahead, 3) * (6 / 3) ** 0.5
     torch.testing.assert_close(weight.detach(), expected)
 
 
