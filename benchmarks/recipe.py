@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), metavar="ROW",
                         help=f"some of: {', '.join(ROWS)}")  # fmt: skip
     parser.add_argument(
-        "--steps", type=int, default=1130, help="of the recipe (default: 1130, a minute's worth)"
+        "--steps", type=int, default=2000, help="of the recipe (default: 2000, a minute's worth)"
     )
     parser.add_argument("--seconds", type=float, help="train each row for so long instead")
     parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
