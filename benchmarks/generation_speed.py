@@ -7,8 +7,8 @@ Both sample at temperature 1 without any filter, with their key/value caches, fr
 model that chapters 8 and 9 train, and nanoGPT's for a CPU. `llmlib.gpt2` carries the weights over. They take
 turns, so that what else the machine does falls on both alike; the medians of the rounds are reported, and the
 ratio is taken round by round. Memory is measured in a fresh process each: how much its peak lies above what
-was taken before the first token. Last, a profile says what bounds a token: the products of the weights with
-the texts' vectors, passes over memory (a cache that has outgrown the processor's), or Python.
+was taken before the first token. Last, a profile says what bounds a token: products, which for every token
+read all weights and, of each text, all keys and values; passes over memory; or Python.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -76,7 +76,7 @@ class Plan:
 
 def grade_all(
     plan: Plan, submissions: list[Submission], jobs: int, within: Confined | None = None
-) -> Iterator[Verdict]:
+) -> Generator[Verdict, None, None]:
     """The verdicts, in the order in which they are reached. Closing the iterator stops the graders.
 
     within: a sandbox for the answers; without it each grader starts one of its own.
@@ -93,7 +93,7 @@ def grade_all(
 
 def _side_by_side(
     plan: Plan, submissions: list[Submission], jobs: int, within: Confined | None
-) -> Iterator[Verdict]:
+) -> Generator[Verdict, None, list[Submission]]:
     """Gives back the submissions that were not graded because a process died."""
     # A fork has imported all that a grader needs. But a process that has computed with torch in several
     # threads hangs in its forks; these threads stay, so that they tell.

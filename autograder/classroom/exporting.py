@@ -92,7 +92,9 @@ def filled(found: list[Mark], chapter: str, form: str, roster: Path) -> Table:
     column = "Grade" if form == "moodle" else chapter
     if column not in header:
         header = [*header, column]
-    changes, missing, taken = [], [], {}
+    changes: list[tuple[str, str, str]] = []
+    missing: list[str] = []
+    taken: dict[int, str] = {}
     for mark in found:
         fitting = [
             place

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from autograder.sandbox import LEVELS, Confined, SandboxError, require
 from autograder.usage import GRADER_BROKE, UsageError
 
 MEGABYTE = 1 << 20
-Grading = Callable[[list[submissions.Submission]], Iterator[Verdict]]
+Grading = Callable[[list[submissions.Submission]], Generator[Verdict, None, None]]
 tqdm.monitor_interval = 0  # its thread, which does little here, would keep graders from being forked
 MOST_ATTEMPTS = 2  # to write into a gradebook that refuses
 
@@ -123,9 +123,9 @@ def _graders(
             "an answer that is not locked in could reach the cluster's scheduler, which runs whatever it is "
             f"told: with --cluster the least level is {LEVELS[1]}"
         )
-    about = {"least": _least(options), "patience": options.cluster_wait, "say": _say}
+    settings = {"least": _least(options), "patience": options.cluster_wait, "say": _say}
     try:
-        with cluster.Cluster(options.cluster, plan, **about) as workers:
+        with cluster.Cluster(options.cluster, plan, **settings) as workers:
             yield f"; {workers}", workers.grade_all
     except cluster.ClusterError as error:
         raise UsageError(str(error)) from None

@@ -9,7 +9,7 @@ floods or ends its process loses its further outputs, and nothing else.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -41,7 +41,7 @@ class NotebookProcess(AnswerProcess):
         super().__init__(device=device, limits=limits, bubblewrap=bubblewrap)
         self._most = seconds
 
-    def outputs_of(self, sources: list[str]) -> Iterator[list[dict[str, Any]] | Failure]:
+    def outputs_of(self, sources: list[str]) -> Generator[list[dict[str, Any]] | Failure, None, None]:
         """The outputs of each code cell, in order; a Failure, and then nothing more, where the run ended."""
         self._start()
         self._seconds = self._most

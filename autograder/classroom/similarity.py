@@ -152,7 +152,9 @@ def page(found: list[Pair]) -> str:
     differ = difflib.HtmlDiff(wrapcolumn=60)
     tables = "".join(
         f"<h2>{_safe(p.exercise)}: {_safe(' and '.join(p.authors))}, {p.likeness:.0%} alike</h2>"
-        + differ.make_table(p.texts[0].splitlines(), p.texts[1].splitlines(), *map(_safe, p.authors))
+        + differ.make_table(
+            p.texts[0].splitlines(), p.texts[1].splitlines(), _safe(p.authors[0]), _safe(p.authors[1])
+        )
         for p in found
     )
     style = ":root{color-scheme:light dark}body{font:15px system-ui;margin:2em}td{font:13px monospace}"
