@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import torch
@@ -46,6 +47,7 @@ def _false_alarm(g: torch.Generator) -> Iterator[Case]:
     a, b = _word(g, 3, "abcd"), _word(g, 3, "abcd")
     yield Case({"text": f"{a}ST{b}", "stops": ["STOP"]})
     yield Case({"text": f"{a}TOP", "stops": ["STOP"]})
+    yield Case({"text": f"{a} {b}", "stops": [". "]})  # the dot is a dot, and no pattern
     yield Case({"text": "", "stops": ["STOP"]})
     yield Case({"text": a, "stops": []})
 
@@ -162,7 +164,21 @@ def _first_listed_and_nothing_waits(text, stops):
     return text, "", False
 
 
+def _pattern(text, stops):
+    found = re.search("|".join(stops), text) if stops else None
+    if found:
+        return text[: found.start()], "", True
+    start = _longest_wait_of(text, stops)
+    return text[:start], text[start:], False
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "pattern",
+        "a stop text is taken for a pattern, in which some characters mean more than themselves",
+        "To `re` a dot is any character. `in`, `find` and `index` take every character for itself.",
+        _pattern,
+    ),
     Misconception(
         "first-fitting-stop-waits",
         "the first stop text of the list of which something could come decides what waits",
@@ -287,8 +303,6 @@ def _place_by_place(text, stops):
 
 
 def _by_regular_expressions(text, stops):
-    import re
-
     if stops and (found := re.search("|".join(map(re.escape, stops)), text)):
         return text[: found.start()], "", True
     beginnings = sorted({stop[:n] for stop in stops for n in range(1, len(stop))}, key=len, reverse=True)
