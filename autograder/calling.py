@@ -21,17 +21,29 @@ from autograder.checks import Case
 from autograder.outcome import Failure, Refused
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Made:
     """A value that is made where the answer runs: "llmlib.gpt:GPTConfig" and its arguments by name."""
 
     path: str
     arguments: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        """As a learner would write it: a counterexample shows it."""
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.path.rpartition(':')[2]}({arguments})"
+
 
 def generator(seed: int) -> torch.Generator:
     """A generator for an answer that draws: `Made("autograder.calling:generator", {"seed": 3})`."""
     return torch.Generator().manual_seed(seed)
+
+
+def with_gradients(model: nn.Module) -> nn.Module:
+    """A model that has had a backward pass before: the gradients of it, here all 1, are still there."""
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    return model
 
 
 def make(value: Any) -> Any:

@@ -39,6 +39,13 @@ def _one_part(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, (3, 2))
 
 
+def _used_before(g: torch.Generator) -> Iterator[Case]:
+    for sizes in (((2, 3),), ((1, 4), (1, 4))):
+        case = _case(g, *sizes)
+        model = Made("autograder.calling:with_gradients", {"model": case.arguments["model"]})
+        yield Case({**case.arguments, "model": model})
+
+
 def _equal_parts(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, (1, 4), (1, 4))
     yield _case(g, (2, 3), (2, 3), (2, 3))
@@ -80,6 +87,7 @@ def _loop(divide, after=lambda model, last: None, gradients=_gradients, share=No
 
     def accumulate_gradients(model, micro_batches):
         total = sum(_count(targets) for _, targets in micro_batches)
+        model.zero_grad()
         loss = 0
         with torch.enable_grad():
             for place, (inputs, targets) in enumerate(micro_batches):
@@ -123,6 +131,7 @@ def _stepped(model, last):
 
 def _all_places(model, micro_batches):
     total = sum(targets.numel() for _, targets in micro_batches)
+    model.zero_grad()
     loss = 0
     with torch.enable_grad():
         for inputs, targets in micro_batches:
@@ -135,6 +144,7 @@ def _all_places(model, micro_batches):
 def _by_rows(model, micro_batches):
     """A part counts by its number of texts, however many targets these have."""
     rows = sum(len(targets) for _, targets in micro_batches)
+    model.zero_grad()
     loss = 0
     with torch.enable_grad():
         for inputs, targets in micro_batches:
@@ -147,6 +157,7 @@ def _by_rows(model, micro_batches):
 def _first_count(model, micro_batches):
     """All parts are taken to be as large as the first."""
     total = micro_batches[0][1].numel() * len(micro_batches)
+    model.zero_grad()
     loss = 0
     with torch.enable_grad():
         for inputs, targets in micro_batches:
@@ -164,6 +175,7 @@ def _last_loss(model, micro_batches):
 
 def _nothing_ignored(model, micro_batches):
     total = sum(targets.numel() for _, targets in micro_batches)
+    model.zero_grad()
     loss = 0
     with torch.enable_grad():
         for inputs, targets in micro_batches:
@@ -183,6 +195,7 @@ def _not_divided_at_the_end(model, micro_batches):
 def _means_of_nothing(model, micro_batches):
     """Means with their shares of the targets: right, but the mean of a part without targets is NaN."""
     count = sum(_count(targets) for _, targets in micro_batches)
+    model.zero_grad()
     loss = 0
     with torch.enable_grad():
         for inputs, targets in micro_batches:
@@ -193,7 +206,24 @@ def _means_of_nothing(model, micro_batches):
     return loss, _gradients(model)
 
 
+def _old_gradients_kept(model, micro_batches):
+    total = sum(_count(targets) for _, targets in micro_batches)
+    loss = 0
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            part = _sum(model, inputs, targets) / total
+            part.backward()
+            loss = loss + part.detach()
+    return loss, _gradients(model)
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "old-gradients-kept",
+        "what an earlier `backward` left in `.grad` is still there, and counts",
+        "`backward` adds to what is there. What must be there before the first part?",
+        _old_gradients_kept,
+    ),
     Misconception(
         "mean-of-nothing",
         "a part of which all targets are ignored makes NaN of everything",
@@ -303,6 +333,8 @@ def _by_autograd_grad(model, micro_batches):
 def _divided_at_the_end(model, micro_batches):
     count = sum(int((targets >= 0).sum()) for _, targets in micro_batches)
     loss = torch.zeros(())
+    for parameter in model.parameters():
+        parameter.grad = None
     with torch.enable_grad():
         for inputs, targets in micro_batches:
             part = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), reduction="sum")
@@ -316,6 +348,7 @@ def _divided_at_the_end(model, micro_batches):
 def _means_weighed(model, micro_batches):
     counts = torch.tensor([(targets != IGNORED).sum() for _, targets in micro_batches])
     losses = []
+    model.zero_grad(set_to_none=False)
     with torch.enable_grad():
         for (inputs, targets), share in zip(micro_batches, counts / counts.sum(), strict=True):
             if share == 0:
@@ -347,6 +380,7 @@ EXERCISE = Exercise(
         Check(EQUAL, 2, _equal_parts),
         Check("lets every target count the same in unequal parts", 2, _unequal_parts, after=(EQUAL,)),
         Check("leaves ignored targets out", 1, _ignored, after=(EQUAL,)),
+        Check("begins anew, whatever `.grad` holds", 1, _used_before, after=(ONE,)),
     ),
     hints=(
         "What does the mean over all targets look like as a sum over the parts? Write it down for parts "
