@@ -86,7 +86,8 @@ class TokenShift(nn.Module):
 
     The shares are fixed and nothing is learned here. The next layer's weights decide what to make of it.
 
-    Source: Peng et al. (2023), section 3.1, with shares in the place of learned mixtures.
+    Sources: Bo Peng, "minGPT-tuned" (2021), who shifts half of the columns by one; Peng et al. (2023),
+    section 3.1, with learned mixtures in the place of shares.
     """
 
     def __init__(self, shares: tuple[float, ...], d_model: int) -> None:
