@@ -10,6 +10,7 @@ Sources: Elhage et al., "A Mathematical Framework for Transformer Circuits" (202
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -95,8 +96,8 @@ class AttentionOnly(nn.Module):
         past = causal_mask(tokens.shape[1]).to(tokens.device)
         maps = []
         for layer in self.layers:
-            assert isinstance(layer, MultiHeadAttention)
-            maps.append(head_weights(layer, x, past))
+            # Ours, or the reader's own, which has the same parts.
+            maps.append(head_weights(cast(MultiHeadAttention, layer), x, past))
             x = x + layer(x, is_causal=True)
         return maps
 

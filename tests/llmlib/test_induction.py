@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from llmlib.attention import MultiHeadAttention
 from llmlib.induction import (
     AttentionOnly,
     accuracy_on_repeats,
@@ -25,6 +26,24 @@ def made(n_layers, seed=0, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AttentionOnly(16, 24, d_model=32, n_heads=2, n_layers=n_layers, **options)
+
+
+def test_the_weights_of_a_reader_s_own_layer_are_those_of_ours():
+    class Mine(torch.nn.Module):
+        """Not a MultiHeadAttention, with the same parts."""
+
+        def __init__(self, *arguments, **options):
+            super().__init__()
+            ours = MultiHeadAttention(*arguments, **options)
+            self.n_heads, self.run = ours.n_heads, ours.forward
+            self.query, self.key, self.value, self.output = ours.query, ours.key, ours.value, ours.output
+
+        def forward(self, x, is_causal=False):
+            return self.run(x, is_causal=is_causal)
+
+    tokens = repeated_sequences(2, 4, 16, generator())
+    for ours, mine in zip(made(2).weights(tokens), made(2, attention=Mine).weights(tokens), strict=True):
+        torch.testing.assert_close(mine, ours)
 
 
 def test_sequences_repeat_and_follow_their_generator():
