@@ -34,7 +34,7 @@ MODULES = (
 
 _FOLDER = Path(__file__).resolve().parent
 _WORK = "/tmp"  # inside bubblewrap: every fork mounts an empty folder over it
-_ANSWERS_USER = 64_000  # a user id that owns nothing; only where the grader runs as root
+_ANSWERS_USERS = range(64_000, 65_000)  # user ids that own nothing; only where the grader runs as root
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 _CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")
 
@@ -104,6 +104,14 @@ def require(isolation: Isolation, least: str) -> None:
         )
 
 
+def _answers_user() -> int:
+    """Another one for each grader, which runs one answer at a time.
+
+    Processes are counted by user: answers of one user at once would share what one of them may start.
+    """
+    return _ANSWERS_USERS[os.getpid() % len(_ANSWERS_USERS)]
+
+
 class Confined:
     """The running worker: its process, the line to its parent, and the folder that answers may write to.
 
@@ -144,7 +152,7 @@ class Confined:
             "work": self.work,
             # Without bubblewrap the mounts are the machine's own; a private /tmp there would hide nothing.
             "namespaces": sys.platform == "linux",
-            "user": _ANSWERS_USER if os.geteuid() == 0 and self._others_can_read() else None,
+            "user": _answers_user() if os.geteuid() == 0 and self._others_can_read() else None,
             "seconds": seconds,
             "memory": limits.memory,
             "processes": limits.processes,

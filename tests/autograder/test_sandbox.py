@@ -151,6 +151,18 @@ def test_processes_are_bounded_and_die_with_the_answer(process, says):
     assert not [pid for pid in _processes() if b"\0977\0" in pid]
 
 
+def test_graders_side_by_side_have_answers_of_different_users(process, says, monkeypatch):
+    """Processes are counted by user: one answer's bomb would use up what another may start."""
+    if "user" not in process.isolation.means:
+        pytest.skip("only root can make an answer another user's")
+    seen = set()
+    for pid in (41, 42):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        seen.add(says("import os\nraise ValueError(f'user {os.getuid()} of many')"))
+    monkeypatch.undo()
+    assert len(seen) == 2 and all("user 640" in reason for reason in seen), seen
+
+
 def _processes():
     return [p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if os.access(p, os.R_OK)]
 
