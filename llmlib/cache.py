@@ -71,7 +71,7 @@ class KeyValueCache:
         self.capacity = capacity
         self.length = 0
         self._place: tuple[int, int] | None = None  # where the views in `_kept` are
-        self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._kept: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] = (), ()
 
     @property
     def bytes(self) -> int:
@@ -80,29 +80,27 @@ class KeyValueCache:
 
     def write(
         self, layer: int, new: Float[Tensor, "2 batch n_heads new d_head"]
-    ) -> tuple[Float[Tensor, "batch n_heads length d_head"], Float[Tensor, "batch n_heads length d_head"]]:
-        """Put a layer's new keys and values behind its past; all keys and all values come back.
+    ) -> Float[Tensor, "2 batch n_heads length d_head"]:
+        """Put a layer's new keys and values behind its past; all of them come back.
 
         The length stays as it is until `advance`, so that every layer writes at the same place.
 
         Raises:
             ValueError: there is no room for them.
         """
-        free, keys, values = self._views(new.shape[-2])[layer]
-        free.copy_(new)
-        return keys, values
+        filled, free = self._views(new.shape[-2])
+        free[layer].copy_(new)
+        return filled[layer]
 
-    def _views(self, new: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """For each layer, the memory of `new` positions, and the keys and the values up to and with them.
+    def _views(self, new: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """For each layer, the memory up to and with `new` positions, and that of these positions alone.
 
         All layers write at the same place, so the views are made for the first and kept for the others.
         """
         if (self.length, new) != self._place:
             self.require_room(new)
             filled = self.memory.narrow(-2, 0, self.length + new)
-            free = filled.narrow(-2, self.length, new).unbind()
-            keys_and_values = filled.flatten(0, 1).unbind()
-            self._kept = list(zip(free, keys_and_values[::2], keys_and_values[1::2], strict=True))
+            self._kept = filled.unbind(), filled.narrow(-2, self.length, new).unbind()
             self._place = self.length, new
         return self._kept
 

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmlib.attention import MultiHeadAttention, scaled_dot_product_attention
-from llmlib.blocked_cache import FEWEST_HEADS, BlockedCache
 from llmlib.cache import KeyValueCache, cached_mask
 from llmlib.embedding import TokenEmbedding
 from llmlib.feedforward import FeedForward, gelu
@@ -65,17 +64,13 @@ class CachedGPT:
             )
         self.n_heads, self.d_head = config.n_heads, config.d_model // config.n_heads
         self.embed = _lookup_of(model.token_embedding)
-        if config.positions == "learned":
-            self.table: Tensor = model.positions.weight
-        else:
-            look_up, scale = self.embed, math.sqrt(config.d_model)
-            self.embed, self.table = lambda tokens: look_up(tokens) * scale, model.position_table
+        self.table = model.positions.weight if config.positions == "learned" else model.position_table
+        self.scale = 1.0 if config.positions == "learned" else math.sqrt(config.d_model)
         self.attend = F.scaled_dot_product_attention if config.fused else scaled_dot_product_attention
         with torch.no_grad():
             self.blocks = [_functions_of(block) for block in model.blocks]  # type: ignore[arg-type]
         self.norm, self.head = _function_of(model.norm), _function_of(model.head)
-        many = config.fused and weight.is_cpu and batch * config.n_heads >= FEWEST_HEADS
-        self.cache = (BlockedCache if many else KeyValueCache)(
+        self.cache = KeyValueCache(
             config.n_layers,
             batch,
             self.n_heads,
@@ -117,19 +112,14 @@ class CachedGPT:
             self.padding = self._padding(real)
         new = tokens.shape[1]
         self.cache.require_room(new)
-        x = self.embed(tokens) + self.table[self.places(new)]
+        x = self.embed(tokens) * self.scale + self.table[self.places(new)]
         mask = self._mask(new)
-        x = x.flatten(0, 1)  # (batch · new, d_model): a linear layer is quickest with a plain matrix
         for layer, block in enumerate(self.blocks):
-            projected = block.projections(block.attention_norm(x))
-            x = x + block.output(self._attention(layer, projected.view(len(tokens), new, -1), mask))
+            heads = self._attention(layer, block.projections(block.attention_norm(x)), mask)
+            x = x + block.output(heads)
             x = x + block.feedforward(block.feedforward_norm(x))
         self.cache.advance(new)
-        if isinstance(self.cache, BlockedCache) and self.padding is not None and self.length == new:
-            self.cache.hide(self.padding)  # it came with this piece
-        if last:
-            x = x.view(len(tokens), new, -1)[:, -1]
-        return self.head(self.norm(x)).view(len(tokens), 1 if last else new, -1)
+        return self.head(self.norm(x[:, -1:] if last else x))
 
     def places(self, new: int) -> slice | Int[Tensor, "batch new"]:
         """Where the next `new` tokens stand, each in its own text."""
@@ -141,8 +131,8 @@ class CachedGPT:
 
     def _mask(self, new: int) -> Bool[Tensor, "*batch new length"] | None:
         """What the new tokens may see: everything before them that is not padding."""
-        if new == 1 and (self.padding is None or isinstance(self.cache, BlockedCache)):
-            return None  # a single query comes last and sees all; blocks know what is padding
+        if new == 1 and self.padding is None:
+            return None  # a single query comes last and sees all
         mask = cached_mask(self.length, new).to(self.table.device)
         if self.padding is None:
             return mask
@@ -154,16 +144,14 @@ class CachedGPT:
         layer: int,
         projected: Float[Tensor, "batch new three_d_model"],
         mask: Bool[Tensor, "*batch new length"] | None,
-    ) -> Float[Tensor, "batch_new d_model"]:
+    ) -> Float[Tensor, "batch new d_model"]:
         """The heads' results, side by side, from the new queries, keys and values, side by side."""
         batch, new, _ = projected.shape
         projected = projected.view(batch, new, 3, self.n_heads, self.d_head)
         projected = projected.permute(2, 0, 3, 1, 4)  # (3, batch, n_heads, new, d_head)
-        if new == 1 and isinstance(self.cache, BlockedCache):
-            return self.cache.attend(layer, projected)
-        key, value = self.cache.write(layer, projected[1:])
+        key, value = self.cache.write(layer, projected[1:]).unbind()
         heads = self.attend(projected[0], key, value, mask)
-        return heads.transpose(1, 2).reshape(batch * new, -1)
+        return heads.transpose(1, 2).reshape(batch, new, -1)
 
     def _padding(self, real: Bool[Tensor, "batch new"]) -> Int[Tensor, " batch"]:
         if self.length:

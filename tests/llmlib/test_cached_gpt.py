@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from llmlib.blocked_cache import BlockedCache
 from llmlib.cached_gpt import CachedGPT
 from llmlib.gpt import GPT, GPTConfig
 from llmlib.gpt2 import from_gpt2
@@ -134,43 +133,3 @@ def test_a_token_that_is_not_in_the_vocabulary_is_named(token):
     cached.read(torch.tensor([[1, 2]]))
     with pytest.raises(ValueError, match=f"between 0 and vocab_size - 1 = 12: got {token}"):
         cached.read(torch.tensor([[token]]))
-
-
-BLOCKED = {"fused": True, "context_length": 70}  # and 6 texts of 3 heads: enough for a cache of blocks
-
-
-@pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
-@pytest.mark.parametrize("pieces", [[70], [1] * 70, [31, 1, 1, 37], [5, 60, *[1] * 5]], ids=str)
-def test_blocks_give_the_logits_of_the_whole(positions, pieces):
-    model, tokens = model_of({**BLOCKED, "positions": positions}), tokens_of(6, 70)
-    with torch.no_grad():
-        expected = model(tokens)
-    cached = CachedGPT(model, batch=6)
-    assert isinstance(cached.cache, BlockedCache)
-    for _ in range(2):  # the second time after what the first left in the memory
-        got = torch.cat([cached.read(piece) for piece in tokens.split(pieces, dim=1)], dim=1)
-        torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
-        cached.clear()
-
-
-def test_blocks_hide_the_padding():
-    model = model_of(BLOCKED)
-    texts = [[*range(13)] * 3, [7, 8], [9], [1, 2, 3], [4] * 36, [5] * 33]  # padding of a block and more
-    tokens, real, _ = left_pad(texts, filler=11)
-    more = tokens_of(6, 28)
-    cached = CachedGPT(model, batch=6)
-    cached.read(tokens_of(6, 50))
-    cached.clear()
-    pieces = more.split([3, *[1] * 25], dim=1)
-    got = [cached.read(tokens, real), *map(cached.read, pieces)]
-    with torch.no_grad():
-        for row, text, rest in zip(torch.cat(got, dim=1), texts, more, strict=True):
-            alone = torch.cat([torch.tensor(text), rest])[None]
-            torch.testing.assert_close(row[-alone.shape[1] :], model(alone)[0], atol=1e-5, rtol=0)
-
-
-def test_a_full_cache_of_blocks_is_refused():
-    cached = CachedGPT(model_of(BLOCKED), batch=6)
-    cached.read(tokens_of(6, 70))
-    with pytest.raises(ValueError, match="the cache holds 70 positions, and 70 are filled: got 1 more"):
-        cached.read(tokens_of(6, 1))
