@@ -111,7 +111,6 @@ def test_a_mark_given_by_hand_reaches_the_student_and_the_table(page, lab, cours
     assert not row["waiting_for_a_person"]
 
 
-@pytest.mark.long
 def test_nbgrader_s_own_feedback_and_export_hold_it_too(course):
     """After the mark above; the feedback is nbgrader's page of the notebook that we graded."""
     course.must_each(("generate_feedback", SLUG, "--force"), ("export",))
