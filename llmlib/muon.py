@@ -29,7 +29,7 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalize(
-    matrices: Float[Tensor, "*batch rows columns"], steps: int = 5
+    matrices: Float[Tensor, "*batch rows columns"], rounds: int = 5
 ) -> Float[Tensor, "*batch rows columns"]:
     """U Vᵀ of each matrix U S Vᵀ, nearly: every singular value ends between about 0.7 and 1.2.
 
@@ -41,7 +41,7 @@ def orthogonalize(
     x = matrices.mT if tall else matrices  # X Xᵀ is then the smaller of the two products
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.01 + 1e-7)  # no singular value above 1, rounded or not
     shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
-    for _ in range(steps):
+    for _ in range(rounds):
         square = x @ x.mT
         # A product and a sum in one: b S + c S S, and then a X + (b S + c S S) X.
         factor = torch.baddbmm(square, square, square, beta=_B, alpha=_C)

@@ -23,7 +23,7 @@ def test_orthogonalizing_keeps_the_directions_and_evens_out_the_sizes(shape):
 
 def test_each_round_acts_on_singular_values_as_the_polynomial_says():
     sizes = torch.tensor([0.9, 0.3, 0.05])
-    once = orthogonalize(torch.diag(sizes), steps=1).diagonal()
+    once = orthogonalize(torch.diag(sizes), rounds=1).diagonal()
     s = sizes / (sizes.norm() * 1.01)
     torch.testing.assert_close(once, 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5)
 

@@ -82,20 +82,29 @@ def _gradients(model):
     return [parameter.grad for parameter in model.parameters()]
 
 
-def _loop(divide, after=lambda model, last: None, gradients=_gradients, share=None):
+def _accumulated(model, micro_batches, part_of, after=lambda model, last: None, share=lambda part: part):
+    """The loop itself: `part_of(inputs, targets)` is a part's loss; `after` comes after its backward."""
+    loss = 0
+    with torch.enable_grad():
+        for place, (inputs, targets) in enumerate(micro_batches):
+            part = part_of(inputs, targets)
+            part.backward()
+            loss = loss + share(part.detach())
+            after(model, place == len(micro_batches) - 1)
+    return loss
+
+
+def _loop(divide, after=lambda model, last: None, gradients=_gradients, share=lambda part: part):
     """`divide(sum, targets, total, parts)` is a part's loss; `after` comes after its backward."""
 
     def accumulate_gradients(model, micro_batches):
         total = sum(_count(targets) for _, targets in micro_batches)
+
+        def part_of(inputs, targets):
+            return divide(_sum(model, inputs, targets), targets, total, len(micro_batches))
+
         model.zero_grad()
-        loss = 0
-        with torch.enable_grad():
-            for place, (inputs, targets) in enumerate(micro_batches):
-                part = divide(_sum(model, inputs, targets), targets, total, len(micro_batches))
-                part.backward()
-                loss = loss + (share or (lambda part: part))(part.detach())
-                after(model, place == len(micro_batches) - 1)
-        return loss, gradients(model)
+        return _accumulated(model, micro_batches, part_of, after, share), gradients(model)
 
     return accumulate_gradients
 
@@ -130,41 +139,21 @@ def _stepped(model, last):
 
 
 def _all_places(model, micro_batches):
-    total = sum(targets.numel() for _, targets in micro_batches)
-    model.zero_grad()
-    loss = 0
-    with torch.enable_grad():
-        for inputs, targets in micro_batches:
-            part = _sum(model, inputs, targets) / total
-            part.backward()
-            loss = loss + part.detach()
-    return loss, _gradients(model)
+    places = sum(targets.numel() for _, targets in micro_batches)
+    return _loop(lambda part, targets, total, parts: part / places)(model, micro_batches)
 
 
 def _by_rows(model, micro_batches):
     """A part counts by its number of texts, however many targets these have."""
     rows = sum(len(targets) for _, targets in micro_batches)
-    model.zero_grad()
-    loss = 0
-    with torch.enable_grad():
-        for inputs, targets in micro_batches:
-            part = _sum(model, inputs, targets) / _count(targets) * len(targets) / rows
-            part.backward()
-            loss = loss + part.detach()
-    return loss, _gradients(model)
+    own_share = _loop(lambda part, targets, total, parts: part / _count(targets) * len(targets) / rows)
+    return own_share(model, micro_batches)
 
 
 def _first_count(model, micro_batches):
     """All parts are taken to be as large as the first."""
-    total = micro_batches[0][1].numel() * len(micro_batches)
-    model.zero_grad()
-    loss = 0
-    with torch.enable_grad():
-        for inputs, targets in micro_batches:
-            part = _sum(model, inputs, targets) / total
-            part.backward()
-            loss = loss + part.detach()
-    return loss, _gradients(model)
+    first = micro_batches[0][1].numel()
+    return _loop(lambda part, targets, total, parts: part / (first * parts))(model, micro_batches)
 
 
 def _last_loss(model, micro_batches):
@@ -175,15 +164,13 @@ def _last_loss(model, micro_batches):
 
 def _nothing_ignored(model, micro_batches):
     total = sum(targets.numel() for _, targets in micro_batches)
+
+    def part_of(inputs, targets):
+        flat = targets.flatten().clamp(min=0)
+        return F.cross_entropy(model(inputs).flatten(0, 1), flat, reduction="sum") / total
+
     model.zero_grad()
-    loss = 0
-    with torch.enable_grad():
-        for inputs, targets in micro_batches:
-            flat = targets.flatten().clamp(min=0)
-            part = F.cross_entropy(model(inputs).flatten(0, 1), flat, reduction="sum") / total
-            part.backward()
-            loss = loss + part.detach()
-    return loss, _gradients(model)
+    return _accumulated(model, micro_batches, part_of), _gradients(model)
 
 
 def _not_divided_at_the_end(model, micro_batches):
@@ -195,25 +182,18 @@ def _not_divided_at_the_end(model, micro_batches):
 def _means_of_nothing(model, micro_batches):
     """Means with their shares of the targets: right, but the mean of a part without targets is NaN."""
     count = sum(_count(targets) for _, targets in micro_batches)
+
+    def part_of(inputs, targets):
+        logits = model(inputs).flatten(0, 1)
+        return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED) * _count(targets) / count
+
     model.zero_grad()
-    loss = 0
-    with torch.enable_grad():
-        for inputs, targets in micro_batches:
-            logits = model(inputs).flatten(0, 1)
-            part = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED) * _count(targets) / count
-            part.backward()
-            loss = loss + part.detach()
-    return loss, _gradients(model)
+    return _accumulated(model, micro_batches, part_of), _gradients(model)
 
 
 def _old_gradients_kept(model, micro_batches):
     total = sum(_count(targets) for _, targets in micro_batches)
-    loss = 0
-    with torch.enable_grad():
-        for inputs, targets in micro_batches:
-            part = _sum(model, inputs, targets) / total
-            part.backward()
-            loss = loss + part.detach()
+    loss = _accumulated(model, micro_batches, lambda inputs, targets: _sum(model, inputs, targets) / total)
     return loss, _gradients(model)
 
 
