@@ -33,7 +33,8 @@ MODULES = (
 )
 
 _FOLDER = Path(__file__).resolve().parent
-_WORK = "/tmp"  # inside bubblewrap: every fork mounts an empty folder over it
+# Inside bubblewrap: every fork mounts an empty folder over it. Not /tmp, which may hold the course itself.
+_WORK = "/answers"
 _ANSWERS_USERS = range(64_000, 65_000)  # user ids that own nothing; only where the grader runs as root
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 _CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -73,6 +74,21 @@ def test_graders_share_a_sandbox_and_outlive_it():
             assert first.grade(find(MASK), RIGHT).status == second.grade(find(MASK), RIGHT).status == "passed"
             first.shared.end()
             assert second.grade(find(MASK), RIGHT).status == "passed"
+
+
+def test_a_python_below_tmp_is_there_in_the_sandbox_as_well(tmp_path):
+    """The answer's empty folder covers nothing that there is to import, wherever the course was cloned to."""
+    if not sandbox.has_bubblewrap():
+        pytest.skip("bubblewrap is not installed, or may not make namespaces here")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    ask = "from autograder import sandbox; print(sandbox.has_bubblewrap())"
+    result = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-c", ask],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.strip() == "True", result.stdout + result.stderr
 
 
 def test_no_file_of_the_course_the_class_or_the_machine_can_be_read(says, tmp_path):
