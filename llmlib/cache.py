@@ -80,8 +80,8 @@ class KeyValueCache:
 
     def write(
         self, layer: int, new: Float[Tensor, "2 batch n_heads new d_head"]
-    ) -> Float[Tensor, "2 batch n_heads length d_head"]:
-        """Put a layer's new keys and values behind its past; all of them come back.
+    ) -> tuple[Float[Tensor, "batch n_heads length d_head"], Float[Tensor, "batch n_heads length d_head"]]:
+        """Put a layer's new keys and values behind its past; all keys and all values come back.
 
         The length stays as it is until `advance`, so that every layer writes at the same place.
 
@@ -90,17 +90,18 @@ class KeyValueCache:
         """
         filled, free = self._views(new.shape[-2])
         free[layer].copy_(new)
-        return filled[layer]
+        return filled[2 * layer], filled[2 * layer + 1]
 
     def _views(self, new: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """For each layer, the memory up to and with `new` positions, and that of these positions alone.
+        """The memory up to and with `new` positions (keys of a layer, its values, keys of the next, ...), and
+        for each layer that of these positions alone.
 
         All layers write at the same place, so the views are made for the first and kept for the others.
         """
         if (self.length, new) != self._place:
             self.require_room(new)
-            filled = self.memory.narrow(-2, 0, self.length + new)
-            self._kept = filled.unbind(), filled.narrow(-2, self.length, new).unbind()
+            filled = self.memory.flatten(0, 1).narrow(-2, 0, self.length + new)
+            self._kept = filled.unbind(), self.memory.narrow(-2, self.length, new).unbind()
             self._place = self.length, new
         return self._kept
 

@@ -69,6 +69,7 @@ class CachedGPT:
         self.attend = F.scaled_dot_product_attention if config.fused else scaled_dot_product_attention
         with torch.no_grad():
             self.blocks = [_functions_of(block) for block in model.blocks]  # type: ignore[arg-type]
+        self.vocab_size = config.vocab_size
         self.norm, self.head = _function_of(model.norm), _function_of(model.head)
         self.cache = KeyValueCache(
             config.n_layers,
@@ -112,14 +113,20 @@ class CachedGPT:
             self.padding = self._padding(real)
         new = tokens.shape[1]
         self.cache.require_room(new)
-        x = self.embed(tokens) * self.scale + self.table[self.places(new)]
+        x = self.embed(tokens)
+        if self.scale != 1:
+            x = x * self.scale
+        # All tokens of all texts in one dimension: all parts but attention take each token alone.
+        x = (x + self.table[self.places(new)]).flatten(0, 1)
         mask = self._mask(new)
         for layer, block in enumerate(self.blocks):
-            heads = self._attention(layer, block.projections(block.attention_norm(x)), mask)
+            heads = self._attention(layer, block.projections(block.attention_norm(x)), mask, new)
             x = x + block.output(heads)
             x = x + block.feedforward(block.feedforward_norm(x))
         self.cache.advance(new)
-        return self.head(self.norm(x[:, -1:] if last else x))
+        if last and new > 1:
+            x = x.view(len(tokens), new, -1)[:, -1]
+        return self.head(self.norm(x)).view(len(tokens), -1, self.vocab_size)
 
     def places(self, new: int) -> slice | Int[Tensor, "batch new"]:
         """Where the next `new` tokens stand, each in its own text."""
@@ -142,16 +149,16 @@ class CachedGPT:
     def _attention(
         self,
         layer: int,
-        projected: Float[Tensor, "batch new three_d_model"],
+        projected: Float[Tensor, "batch_and_new three_d_model"],
         mask: Bool[Tensor, "*batch new length"] | None,
-    ) -> Float[Tensor, "batch new d_model"]:
+        new: int,
+    ) -> Float[Tensor, "batch_and_new d_model"]:
         """The heads' results, side by side, from the new queries, keys and values, side by side."""
-        batch, new, _ = projected.shape
-        projected = projected.view(batch, new, 3, self.n_heads, self.d_head)
-        projected = projected.permute(2, 0, 3, 1, 4)  # (3, batch, n_heads, new, d_head)
-        key, value = self.cache.write(layer, projected[1:]).unbind()
-        heads = self.attend(projected[0], key, value, mask)
-        return heads.transpose(1, 2).reshape(batch, new, -1)
+        separate = projected.view(-1, new, 3, self.n_heads, self.d_head)
+        separate = separate.permute(2, 0, 3, 1, 4)  # (3, batch, n_heads, new, d_head)
+        key, value = self.cache.write(layer, separate[1:])
+        heads = self.attend(separate[0], key, value, mask)
+        return heads.transpose(1, 2).reshape(len(projected), -1)
 
     def _padding(self, real: Bool[Tensor, "batch new"]) -> Int[Tensor, " batch"]:
         if self.length:
@@ -198,8 +205,7 @@ def _function_of(module: nn.Module) -> Function:
     For a single token that way takes about as long as the arithmetic.
     """
     if isinstance(module, nn.Linear):
-        weight, bias = module.weight.detach(), None if module.bias is None else module.bias.detach()
-        return lambda x: F.linear(x, weight, bias)
+        return _product(module.weight.detach(), None if module.bias is None else module.bias.detach())
     if isinstance(module, LayerNorm) and module.fused:
         shape, scale, shift, eps = module.weight.shape, module.weight, module.bias, module.eps
         return lambda x: torch.layer_norm(x, shape, scale, shift, eps)
@@ -215,4 +221,11 @@ def _projections_of(attention: MultiHeadAttention) -> Function:
     layers = (attention.query, attention.key, attention.value)
     weight = torch.cat([layer.weight for layer in layers])
     bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
-    return lambda x: F.linear(x, weight, bias)
+    return _product(weight, bias)
+
+
+def _product(weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"] | None) -> Function:
+    transposed = weight.t()
+    if bias is None:
+        return lambda x: torch.mm(x, transposed)
+    return lambda x: torch.addmm(bias, x, transposed)

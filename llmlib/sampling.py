@@ -118,12 +118,27 @@ def sample(
 ) -> Int[Tensor, "*batch"]:
     """Draw a token with the probabilities softmax(logits).
 
+    Add to each logit its own number from Gumbel's distribution, which is -log of an exponential one, and take
+    the largest: that is such a draw, and needs no softmax. `torch.multinomial` of the softmax draws the same
+    tokens from the same generator, in more steps.
+
     The draw happens where the generator lives, so a CPU generator serves a model on any device.
+
+    Raises:
+        ValueError: the logits of a text (on the CPU) are not numbers, or rule out every token.
+
+    Source: Maddison, Tarlow and Minka, "A* Sampling" (2014), section 2 (the Gumbel-max trick).
     """
-    probabilities = softmax(logits).flatten(0, -2) if logits.dim() > 1 else softmax(logits)
     where = logits.device if generator is None else generator.device
-    drawn = torch.multinomial(probabilities.to(where), num_samples=1, generator=generator)
-    return drawn.to(logits.device).reshape(logits.shape[:-1])
+    exponential = torch.empty(logits.shape, device=where).exponential_(generator=generator)
+    largest, drawn = (logits.to(where) - exponential.log_()).max(dim=-1)
+    # A GPU would have to be waited for.
+    if largest.is_cpu and not math.isfinite(largest.sum()):
+        raise ValueError(
+            "no token can be drawn: the logits hold nan or inf, or are all -inf. Look at the model's weights "
+            "(training with too large a learning rate makes nan of them) and at what rules tokens out"
+        )
+    return drawn.to(logits.device)
 
 
 def next_token(
@@ -142,7 +157,8 @@ def next_token(
     """
     if heat == 0:
         return greedy(logits)
-    logits = temperature(logits, heat)
+    if heat != 1:
+        logits = temperature(logits, heat)
     if k is not None:
         logits = top_k(logits, k)
     if p is not None:

@@ -38,15 +38,15 @@ def test_what_is_written_comes_back_behind_the_past():
     cache = KeyValueCache(2, 3, 2, 5, 4, dtype=torch.float64)
     first, second = drawn(2, 3, 2, 2, 4), drawn(2, 3, 2, 3, 4, seed=1)
     for layer in range(2):
-        assert torch.equal(cache.write(layer, first + layer), first + layer)
+        assert torch.equal(torch.stack(cache.write(layer, first + layer)), first + layer)
     cache.advance(2)
     for layer in range(2):
         both = torch.cat([first, second], dim=-2) + layer
-        assert torch.equal(cache.write(layer, second + layer), both)
+        assert torch.equal(torch.stack(cache.write(layer, second + layer)), both)
     cache.advance(3)
     assert cache.length == 5
     cache.clear()
-    assert torch.equal(cache.write(0, second), second)
+    assert torch.equal(torch.stack(cache.write(0, second)), second)
 
 
 def test_its_memory_is_two_numbers_a_layer_a_place_and_a_dimension():

@@ -142,6 +142,17 @@ def test_the_cache_changes_nothing_also_when_the_window_slides(shape, settings, 
     assert torch.equal(cached, plain)
 
 
+@pytest.mark.parametrize("use_cache", [False, True])
+@pytest.mark.parametrize("end_token", [None, 3])
+def test_what_was_written_can_be_trained_on(use_cache, end_token):
+    model = small()
+    text = generate(model, torch.tensor([[1, 2]]), 6, end_token=end_token, use_cache=use_cache)
+    model(text).sum().backward()
+    assert model.token_embedding.weight.grad.abs().sum() > 0
+    text[0, -1] = 5  # and changed in place
+    assert model(text).requires_grad
+
+
 def test_the_cache_asks_for_each_token_once(monkeypatch):
     model, shown = small(), []
     read = CachedGPT.read
