@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 from typing import Any
 
-from autograder import wire
+from autograder import cores, wire
 from autograder.worker import STATUS
 
 START_SECONDS = 120.0  # a cold disk, a busy machine: importing torch is not the answer's time
@@ -41,7 +41,7 @@ class Parent:
         return wire.Line(self._connect(b"J"))
 
     def another(self, ground: dict[str, Any] | None = None) -> Parent:
-        """A further parent, with the ground of an exercise laid, if it is given one.
+        """A further parent on this thread's cores, with the ground of an exercise laid, if it is given one.
 
         Raises:
             OSError, RuntimeError: there cannot be one.
@@ -49,7 +49,7 @@ class Parent:
         made = Parent(self._connect(b"T"))
         try:
             made.control.settimeout(START_SECONDS)
-            wire.write(wire.Line(made.control), ground)
+            wire.write(wire.Line(made.control), {"cores": cores.here(), "ground": ground})
             made.wait()
         except BaseException:
             made.close()

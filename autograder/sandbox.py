@@ -28,7 +28,7 @@ LEVELS = ("limits", "kernel", "sandbox")  # from the weakest to the strongest
 
 # The modules of the autograder that an answer's process needs. None of them knows an exercise.
 MODULES = (
-    *("answering", "calling", "checks", "confine", "outcome", "running", "texts", "warming", "wire"),
+    *("answering", "calling", "checks", "confine", "cores", "outcome", "running", "texts", "warming", "wire"),
     "worker",
 )
 

@@ -26,7 +26,7 @@ import struct
 import sys
 from collections.abc import Iterable
 
-from autograder import confine, warming, wire
+from autograder import confine, cores, warming, wire
 from autograder.answering import Ground, answer, lay
 
 STATUS = struct.Struct("<i")
@@ -51,6 +51,8 @@ def main(warm: Iterable[str] = ()) -> None:
     tree = confine.ProcessTree()
     confine.hide()
     _serve(control, tree)
+    # Python would put each of its objects away first, and so copy all memory that is shared with other forks.
+    os._exit(0)
 
 
 def _serve(control: socket.socket, tree: confine.ProcessTree) -> None:
@@ -89,7 +91,8 @@ def _serve(control: socket.socket, tree: confine.ProcessTree) -> None:
 
 def _laid(line: socket.socket) -> Ground | None:
     wanted = wire.read(wire.Line(line))
-    ground = lay(wanted) if wanted else None
+    cores.stay_on(wanted["cores"])
+    ground = lay(wanted["ground"]) if wanted["ground"] else None
     if warming.threads() > 1:  # its forks would hang
         os._exit(1)
     return ground

@@ -1,9 +1,9 @@
 """Graders on other machines: the same jobs, sent to the workers of a Dask cluster (`dask.distributed`).
 
-A submission travels as bytes, after everything that can be refused has been refused here; its verdict comes
-back as JSON. So other machines need the course, and no shared folder. A worker that dies takes nothing along:
-Dask gives its jobs to others. A submission that workers keep dying of is graded once more, alone; if they die
-again, that is a fault of the grader, with the reason, and no learner's zero.
+A submission travels as bytes, if it is a plain file of a size to be read; its verdict comes back as JSON. So
+other machines need the course, and no shared folder. A worker that dies takes nothing along: Dask gives its
+jobs to others. A submission that workers keep dying of is graded once more, alone; if they die again, that is
+a fault of the grader, with the reason, and no learner's zero.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from autograder.classroom.connecting import SILENT, ClusterError, connect, dask
 from autograder.classroom.crew import Plan
 from autograder.classroom.defaults import PATIENCE
 from autograder.classroom.grader import Verdict
-from autograder.classroom.submissions import Submission, Unreadable, bytes_of, parse
+from autograder.classroom.submissions import Submission, Unreadable, bytes_of
 
 REMIND_SECONDS = 30.0
 FETCH_SECONDS = 60
@@ -40,11 +40,16 @@ KEPT = "What was graded is kept: run the same command again to go on"
 
 @dataclass
 class _Job:
-    """A submission on its way. killed: how often Dask gave it up because its workers died."""
+    """A submission on its way.
+
+    killed:  how often Dask gave it up because its workers died.
+    ordered: whether it travels with the whole order, which its worker did not know.
+    """
 
     submission: Submission
     sendings: int = 0
     killed: int = 0
+    ordered: bool = False
 
 
 class Cluster:
@@ -135,9 +140,9 @@ class Cluster:
                 self._client.cancel(list(waiting), force=True)
 
     def _refused(self, submission: Submission) -> Verdict | None:
-        """The verdict on what need not be sent, because nobody could read it."""
+        """The verdict on what cannot be sent: a link, a device, a file of a size that nobody reads."""
         try:
-            parse(bytes_of(submission), submission.path.name)
+            bytes_of(submission)
         except Unreadable as problem:
             verdict = self.plan.grader().unreadable(submission.student, problem)
             return replace(verdict, executed=self.plan.execute is not None)
@@ -147,13 +152,15 @@ class Cluster:
         job.sendings += 1
         submission = job.submission
         resources = {"GPU": 1} if self.plan.device == "cuda" else None
-        arguments = (self._order, submission.student, submission.path.name, bytes_of(submission))
+        # The order holds the chapter: its workers have it from the beginning, but for those that came later.
+        order = self._order if job.ordered else self._token
+        arguments = (order, submission.student, submission.path.name, bytes_of(submission))
         key = f"grade-{secrets.token_hex(16)}"
         return self._client.submit(_there("grade"), *arguments, key=key, pure=False, resources=resources)
 
     def _verdict(self, job: _Job, future: Any) -> Verdict | None:
         """None: it has to be sent again."""
-        submission, home = job.submission, self.plan.grader()
+        submission = job.submission
         try:
             told = json.loads(future.result(timeout=FETCH_SECONDS))
         except self._dask.KilledWorker as killed:
@@ -161,26 +168,30 @@ class Cluster:
             if job.killed == 1:
                 return None
             deaths = killed.allowed_failures + 1
-            return home.fault(
-                submission.student, f"its worker died, and when it was graded alone {deaths} more"
-            )
+            return self._fault(submission, f"its worker died, and when it was graded alone {deaths} more")
         except ModuleNotFoundError as missing:
             raise ClusterError(_no_course(missing)) from None
         except (CancelledError, TimeoutError, OSError) as lost:
             if job.sendings < MOST_SENDINGS:
                 return None
-            return home.fault(submission.student, f"sent {job.sendings} times, and lost: {lost}")
+            return self._fault(submission, f"sent {job.sendings} times, and lost: {lost}")
         except Exception as error:  # the worker's own
-            return home.fault(submission.student, f"{type(error).__name__}: {str(error)[:200]}")
+            return self._fault(submission, f"{type(error).__name__}: {str(error)[:200]}")
         if "unfit" in told:
             raise ClusterError(f"a worker of {self.address} cannot grade: {told['unfit']}. {KEPT}")
+        if "unknown" in told and not job.ordered:
+            job.ordered, job.sendings = True, job.sendings - 1
+            return None
         try:
             verdict = Verdict.from_plain(told["verdict"])
         except (ValueError, TypeError, KeyError) as error:
-            return home.fault(submission.student, f"its worker sent no verdict ({error})")
+            return self._fault(submission, f"its worker sent no verdict ({error})")
         if (verdict.student, verdict.chapter) != (submission.student, self.plan.chapter):
-            return home.fault(submission.student, "its worker sent the verdict on something else")
+            return self._fault(submission, "its worker sent the verdict on something else")
         return verdict
+
+    def _fault(self, submission: Submission, why: str) -> Verdict:
+        return self.plan.grader().fault(submission.student, why)
 
     def _begin(self) -> None:
         """Every worker starts its grader; one that cannot is named."""

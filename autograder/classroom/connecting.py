@@ -48,7 +48,7 @@ def connect(address: str, stack: contextlib.ExitStack) -> Any:
     distributed = dask()
     options: dict[str, Any] = {"timeout": CONNECT_SECONDS, "name": "autograder", "set_as_default": False}
     if local := LOCAL.fullmatch(address):
-        return distributed.Client(stack.enter_context(_local(distributed, int(local[1]))), **options)
+        return distributed.Client(stack.enter_context(local_cluster(int(local[1]))), **options)
     if "://" not in address and not Path(address).is_file():
         raise ClusterError(
             f"there is no Dask scheduler at {address}: expected its address (tcp://HOST:8786), the file "
@@ -74,16 +74,25 @@ def connect(address: str, stack: contextlib.ExitStack) -> Any:
         ) from None
 
 
-def _local(distributed: Any, count: int) -> Any:
-    """A cluster on this machine, with `count` workers."""
+def local_cluster(count: int) -> Any:
+    """A cluster on this machine, with `count` workers.
+
+    Raises:
+        ClusterError: there cannot be one.
+    """
+    distributed = dask()
+    from dask.config import set as settings
+
     try:
-        return distributed.LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            memory_limit=None,
-            silence_logs=SILENT,
-        )
+        # Dask would look every 10 ms at what a worker does, for a dashboard that nobody opens.
+        with settings({"distributed.worker.profile.enabled": False}):
+            return distributed.LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=None,
+                silence_logs=SILENT,
+            )
     except Exception as error:
         raise ClusterError(
             f"no cluster could be started on this machine ({_first_line(error)}). Without --cluster, its "

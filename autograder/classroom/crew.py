@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from autograder import confine, variants, warming
+from autograder import confine, cores, variants, warming
 from autograder.classroom.grader import Grader, Verdict, cells_of, chapter_of
 from autograder.classroom.rerunning import ExecutingGrader
 from autograder.classroom.submissions import Submission
@@ -130,6 +130,8 @@ def _begin(plan: Plan, within: Confined | None) -> None:
     confine.die_with_parent()
     torch.set_num_threads(1)
     stack = contextlib.ExitStack()
+    if plan.device == "cpu":
+        stack.enter_context(cores.own_core())
     _grader = stack.enter_context(plan.grader(within))
     multiprocessing.util.Finalize(None, stack.close, exitpriority=10)
 

@@ -4,11 +4,14 @@ A Dask worker is a machine of the instructor's, so this is the trusted side: the
 and the answer runs in a locked-in process of its own, as it does at home. Bytes and plain values come in and
 go out. A worker that cannot grade as it was asked to (another version of the course, too weak a sandbox) says
 so and grades nothing.
+
+The sandbox is kept as well, so that the next run begins at once.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import threading
 from collections import OrderedDict
@@ -18,11 +21,13 @@ from typing import Any
 
 import torch
 
+from autograder import cores
+from autograder.child import AnswerProcess
 from autograder.classroom.crew import Plan
 from autograder.classroom.grader import Grader
 from autograder.classroom.journal import code_version
 from autograder.classroom.submissions import Submission
-from autograder.sandbox import SandboxError, require
+from autograder.sandbox import Confined, SandboxError, require
 
 MOST_GRADERS = 2  # two instructors may use one cluster at a time
 VERSION = code_version()  # of the files that this process has loaded, even if they are updated meanwhile
@@ -32,6 +37,8 @@ IDLE_SECONDS = 600.0  # then graders are let go, in case nobody said that it was
 # child along when the thread that started it ends.
 _thread = ThreadPoolExecutor(1, "grading", initializer=torch.set_num_threads, initargs=(1,))
 _graders: OrderedDict[str, Grader] = OrderedDict()
+_house: AnswerProcess | None = None  # whose sandbox they share
+_core = contextlib.ExitStack()  # the thread stays on one while it has graders
 _idle: threading.Timer | None = None
 
 
@@ -49,11 +56,20 @@ def begin(order: dict[str, Any]) -> dict[str, Any]:
     return _thread.submit(_told, lambda: {"isolation": str(_grader(order).process.isolation)}).result()
 
 
-def grade(order: dict[str, Any], student: str, name: str, data: bytes) -> bytes:
-    """A verdict as JSON, or the reason why this worker gives none."""
+def grade(order: dict[str, Any] | str, student: str, name: str, data: bytes) -> bytes:
+    """A verdict as JSON, or the reason why this worker gives none.
+
+    order: or only its token, where the worker should know the rest.
+    """
     submission = Submission(student, Path(name), data=data)
-    job = _thread.submit(_told, lambda: {"verdict": _grader(order).grade(submission).as_plain()})
-    return json.dumps(job.result()).encode()
+
+    def work() -> dict[str, Any]:
+        if isinstance(order, str) and order not in _graders:
+            return {"unknown": order}
+        full = {"token": order} if isinstance(order, str) else order
+        return {"verdict": _grader(full).grade(submission).as_plain()}
+
+    return json.dumps(_thread.submit(_told, work).result()).encode()
 
 
 def end(token: str) -> None:
@@ -87,32 +103,67 @@ def _grader(order: dict[str, Any]) -> Grader:
     plan = Plan(**order["plan"])
     if order["version"] != VERSION:
         raise Unfit("it has another version of the course than this machine: update both to one commit")
-    grader = plan.on_this_machine().grader()
-    try:
-        grader.__enter__()
-        assert grader.process.isolation is not None
-        require(grader.process.isolation, order["least"])
-    except SandboxError as error:
-        grader.__exit__(None, None, None)
-        raise Unfit(str(error)) from None
-    except RuntimeError as error:
-        grader.__exit__(None, None, None)
-        raise Unfit(f"{error}: what does `autograder rehearse 3` say on that machine?") from None
+    plan = plan.on_this_machine()
+    if not _graders and plan.device == "cpu":
+        _core.enter_context(cores.own_core())
+    with contextlib.ExitStack() as stack:
+        stack.callback(_leave_the_core)
+        try:
+            grader = stack.enter_context(plan.grader(_sandbox() if plan.device == "cpu" else None))
+            assert grader.process.isolation is not None
+            require(grader.process.isolation, order["least"])
+        except SandboxError as error:
+            raise Unfit(str(error)) from None
+        except RuntimeError as error:
+            raise Unfit(f"{error}: what does `autograder rehearse 3` say on that machine?") from None
+        stack.pop_all()
     _graders[token] = grader
     while len(_graders) > MOST_GRADERS:
         _close(next(iter(_graders)))
     return grader
 
 
+def _sandbox() -> Confined | None:
+    """That of the house, begun anew if it has ended; None where graders cannot share one.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
+    global _house
+    if _house is not None and (_house.shared is None or _house.shared.process.poll() is None):
+        return _house.shared
+    _leave_the_house()
+    house = AnswerProcess()
+    house.__enter__()
+    _house = house
+    if house.shared is None:
+        house.__exit__(None, None, None)  # and it stays as the sign that there is none
+    return house.shared
+
+
+def _leave_the_house() -> None:
+    global _house
+    house, _house = _house, None
+    if house is not None:
+        house.__exit__(None, None, None)
+
+
 def _close(token: str) -> None:
     grader = _graders.pop(token, None)
     if grader is not None:
         grader.__exit__(None, None, None)
+    _leave_the_core()
+
+
+def _leave_the_core() -> None:
+    if not _graders:
+        _core.close()
 
 
 def _close_all() -> None:
     for token in list(_graders):
         _close(token)
+    _leave_the_house()
 
 
 atexit.register(_close_all)

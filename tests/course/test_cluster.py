@@ -22,6 +22,7 @@ from nbgrader_class import ENVIRONMENT, ROOT, SLUG, answers, class_of, submissio
 from autograder.child import AnswerProcess
 from autograder.classroom import cluster, connecting, crew, journal, station, submissions
 from autograder.classroom.cluster import Cluster, ClusterError, grade_on
+from autograder.classroom.grader import Verdict
 from autograder.cli import main
 from autograder.exercises import find
 
@@ -210,10 +211,45 @@ def test_without_any_gpu_the_cpu_does_it_and_the_verdict_says_so(here):
 
 
 def test_a_sandbox_that_is_too_weak_is_refused_by_the_worker(monkeypatch):
+    station._close_all()
     weak = functools.partial(AnswerProcess, bubblewrap=False)
-    monkeypatch.setattr("autograder.classroom.grader.AnswerProcess", weak)
+    for module in ("grader", "station"):
+        monkeypatch.setattr(f"autograder.classroom.{module}.AnswerProcess", weak)
     told = station.begin(station.order("a run", PLAN, "sandbox"))
     assert "at least 'sandbox' is required" in told["unfit"] and not station._graders
+    station._close_all()
+
+
+def test_a_sandbox_stays_from_run_to_run_and_one_that_has_ended_is_begun_anew():
+    def run(token: str) -> str:
+        isolation = station.begin(station.order(token, PLAN, "kernel"))["isolation"]
+        told = json.loads(station.grade(token, "half", "half.ipynb", sent("half").data))
+        assert Verdict.from_plain(told["verdict"]).points == 8
+        station._thread.submit(station._close, token).result()
+        return isolation
+
+    station._close_all()
+    first = run("first")
+    kept = station._house
+    if kept is None or kept.shared is None:
+        pytest.skip("without namespaces graders cannot share a sandbox")
+    assert run("second") == first and station._house is kept
+    kept.shared.process.kill()
+    kept.shared.process.wait()
+    assert run("third") == first and station._house is not kept
+    station._close_all()
+    assert station._house is None
+
+
+def test_a_worker_that_does_not_know_the_order_is_sent_it(here):
+    here.scale(1)
+    with Cluster(here.scheduler_address, PLAN) as workers:
+        assert json.loads(station.grade("of another run", "half", "half.ipynb", b"")) == {
+            "unknown": "of another run"
+        }
+        station._thread.submit(station._close_all).result()  # as in a worker that has come later
+        (verdict,) = workers.grade_all([sent("half")])
+    assert verdict.points == 8
 
 
 @pytest.mark.parametrize(
