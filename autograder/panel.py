@@ -76,12 +76,12 @@ def as_html(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()
             f'<li style="{HANGING}"><span aria-hidden="true">{_mark(c)[0]}</span> '
             f'<span style="position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)">'
             f"{_mark(c)[1]}</span>"
-            f"{_shown(c.name)}{': ' + _shown(c.message) if c.message else ''}</li>"
+            f"{marked_up(c.name)}{': ' + marked_up(c.message) if c.message else ''}</li>"
             for c in report.checks
         )
         parts.append(f'<ul style="list-style:none;padding-left:.2em;margin:.3em 0">{"".join(items)}</ul>')
     elif report.reason:
-        parts.append(f'<div style="margin:.3em 0">{_shown(report.reason)}</div>')
+        parts.append(f'<div style="margin:.3em 0">{marked_up(report.reason)}</div>')
     if report.line and report.line_text:
         line = f"In line {report.line} of your answer: <code>{escape(report.line_text)}</code>"
         parts.append(f'<div style="margin:.3em 0">{line}</div>')
@@ -90,19 +90,22 @@ def as_html(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()
     if report.misconception:
         parts.append(
             f'<div style="margin:.5em 0"><strong>Likely mistake:</strong> it looks as if '
-            f"{_shown(report.misconception.title)}.<br>{_shown(report.misconception.advice)}</div>"
+            f"{marked_up(report.misconception.title)}.<br>{marked_up(report.misconception.advice)}</div>"
         )
     if hints and _may_hint(report):
         parts.append(_hints_html(hints))
     parts += [
-        f'<div style="opacity:.85;margin:.3em 0">{_shown(note)}</div>' for note in (*report.notes, *notes)
+        f'<div style="opacity:.85;margin:.3em 0">{marked_up(note)}</div>' for note in (*report.notes, *notes)
     ]
     return "".join(parts) + "</div>"
 
 
-def _shown(text: str) -> str:
-    """Escaped, with what stands between backticks as code."""
-    return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escape(text))
+_MARKUP = re.compile(r"`([^`\n]+)`|(?<![\w*])\*([A-Za-z](?:[A-Za-z ]*[A-Za-z])?)\*(?![\w*])")
+
+
+def marked_up(text: str) -> str:
+    """Escaped, with what stands between backticks as code and words between asterisks emphasised."""
+    return _MARKUP.sub(lambda m: f"<code>{m[1]}</code>" if m[1] else f"<em>{m[2]}</em>", escape(text))
 
 
 def _rows(example: Counterexample) -> list[tuple[str, str]]:
@@ -151,6 +154,6 @@ def _hints_html(hints: Sequence[str]) -> str:
         inner = (
             '<details style="margin:.3em 0">'
             f'<summary style="cursor:pointer">Hint {place} of {len(hints)}</summary>'
-            f'<div style="margin:.2em 0 .2em 1em">{_shown(text)}{inner}</div></details>'
+            f'<div style="margin:.2em 0 .2em 1em">{marked_up(text)}{inner}</div></details>'
         )
     return inner

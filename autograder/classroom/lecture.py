@@ -13,6 +13,7 @@ from typing import Any
 
 from autograder.classroom.grader import Verdict
 from autograder.exercise import Chapter, Exercise
+from autograder.panel import marked_up
 
 MOST_MISTAKES = 3
 BARS = 10
@@ -126,7 +127,7 @@ def _told(exercise: Exercise, mistake: Mistaken) -> str:
         example = "<pre>" + escape("\n".join(f"{name}:\n{text}" for name, text in given.items())) + "</pre>"
     return (
         f"<h3>{exercise.number} {escape(exercise.title)}: {mistake.count} times</h3>"
-        f"<p>It looks as if {escape(mistake.title)}.</p><pre>{escape(mistake.snippet)}</pre>{example}"
+        f"<p>It looks as if {marked_up(mistake.title)}.</p><pre>{escape(mistake.snippet)}</pre>{example}"
         f"<p><strong>To discuss:</strong> on which input would this answer be right all the same, and what "
-        f"does it break in the model? {escape(mistake.advice)}</p>"
+        f"does it break in the model? {marked_up(mistake.advice)}</p>"
     )

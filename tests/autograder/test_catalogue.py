@@ -22,6 +22,7 @@ import torch
 from autograder.exercise import Kind
 from autograder.exercises import all_exercises, chapters
 from autograder.grading import grade_callable
+from autograder.panel import marked_up
 
 EXERCISES = all_exercises()
 FUNCTIONS = [e for e in EXERCISES if not e.takes_value]
@@ -151,6 +152,9 @@ def test_words_read_as_they_are_shown(exercise):
         assert misconception.advice.endswith((".", "?", ".)")) and misconception.advice[0].isascii()
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", misconception.id)
     assert all(hint.endswith((".", "?", ".)")) for hint in exercise.hints)
+    for text in (*exercise.hints, *(t for m in exercise.misconceptions for t in (m.title, m.advice))):
+        # No mark of emphasis is left for the learner to read.
+        assert "*" not in re.sub(r"<code>.*?</code>", "", marked_up(text)), text
     # "✓ <name>", and in a sentence "counts once this passes: <name>".
     assert all(re.match(r"[a-z]", check.name) and not check.name.endswith(".") for check in exercise.checks)
 
