@@ -27,11 +27,16 @@ def own_core() -> Iterator[int | None]:
         return
     allowed = os.sched_getaffinity(0)
     with contextlib.ExitStack() as stack:
-        core = next((core for core in _spread(allowed) if _taken(core, stack)), None)
+        core = next((core for core in _in_order(allowed) if _claimed(core, stack)), None)
         if core is not None:
             os.sched_setaffinity(0, {core})
             stack.callback(os.sched_setaffinity, 0, allowed)
         yield core
+
+
+def count() -> int:
+    """How many this thread may use."""
+    return len(here()) or os.cpu_count() or 1
 
 
 def here() -> list[int]:
@@ -46,8 +51,8 @@ def stay_on(cores: Iterable[int]) -> None:
             os.sched_setaffinity(0, cores)
 
 
-def _taken(core: int, stack: contextlib.ExitStack) -> bool:
-    """Whether it was free and is now ours, until the end of `stack`."""
+def _claimed(core: int, until: contextlib.ExitStack) -> bool:
+    """False where another grader has it. The claim ends with the stack."""
     path = Path(tempfile.gettempdir()) / f"autograder-{os.getuid()}-core-{core}"
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -58,12 +63,12 @@ def _taken(core: int, stack: contextlib.ExitStack) -> bool:
     except OSError:
         os.close(lock)
         return False
-    stack.callback(os.close, lock)
+    until.callback(os.close, lock)
     return True
 
 
-def _spread(cores: Iterable[int]) -> list[int]:
-    """In the order in which to take them: of two that share their arithmetic, the second comes later."""
+def _in_order(cores: Iterable[int]) -> list[int]:
+    """Those that share their arithmetic with one before come after all others."""
 
     def rank(core: int) -> tuple[int, int]:
         siblings = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")

@@ -21,11 +21,11 @@ import torch
 from _measuring import print_machine, take_turns, times_as_fast
 from class_speed import SLUG, course
 
+from autograder import cores
 from autograder.classroom import submissions
 from autograder.classroom.cluster import grade_on
 from autograder.classroom.connecting import ClusterError, dask, local_cluster
 from autograder.classroom.crew import Plan
-from autograder.classroom.defaults import cores
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         dask()
     except ClusterError as missing:
         sys.exit(str(missing))
-    if cores() < 2:
+    if cores.count() < 2:
         sys.exit("two workers need two cores, and this machine gives one")
     with tempfile.TemporaryDirectory() as folder:
         root = course(Path(folder), options.submissions)

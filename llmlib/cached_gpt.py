@@ -69,7 +69,6 @@ class CachedGPT:
         self.attend = F.scaled_dot_product_attention if config.fused else scaled_dot_product_attention
         with torch.no_grad():
             self.blocks = [_functions_of(block) for block in model.blocks]  # type: ignore[arg-type]
-        self.vocab_size = config.vocab_size
         self.norm, self.head = _function_of(model.norm), _function_of(model.head)
         self.cache = KeyValueCache(
             config.n_layers,
@@ -126,7 +125,7 @@ class CachedGPT:
         self.cache.advance(new)
         if last and new > 1:
             x = x.view(len(tokens), new, -1)[:, -1]
-        return self.head(self.norm(x)).view(len(tokens), -1, self.vocab_size)
+        return self.head(self.norm(x)).view(len(tokens), 1 if last else new, -1)
 
     def places(self, new: int) -> slice | Int[Tensor, "batch new"]:
         """Where the next `new` tokens stand, each in its own text."""

@@ -42,14 +42,14 @@ KEPT = "What was graded is kept: run the same command again to go on"
 class _Job:
     """A submission on its way.
 
-    killed:  how often Dask gave it up because its workers died.
-    ordered: whether it travels with the whole order, which its worker did not know.
+    killed:     how often Dask gave it up because its workers died.
+    with_order: its worker did not know the order, so the job brings it along.
     """
 
     submission: Submission
     sendings: int = 0
     killed: int = 0
-    ordered: bool = False
+    with_order: bool = False
 
 
 class Cluster:
@@ -121,10 +121,11 @@ class Cluster:
                     self._look_for_workers()
                 if not waiting or (due and len(waiting) < AHEAD * self._fit):
                     job = (due or alone).popleft()
-                    if (verdict := self._refused(job.submission)) is not None:
-                        yield verdict
+                    try:
+                        future = self._send(job)
+                    except Unreadable as problem:
+                        yield self._unreadable(job.submission, problem)
                         continue
-                    future = self._send(job)
                     waiting[future] = job
                     future.add_done_callback(reached.put)
                     continue
@@ -139,22 +140,22 @@ class Cluster:
             with contextlib.suppress(Exception):
                 self._client.cancel(list(waiting), force=True)
 
-    def _refused(self, submission: Submission) -> Verdict | None:
-        """The verdict on what cannot be sent: a link, a device, a file of a size that nobody reads."""
-        try:
-            bytes_of(submission)
-        except Unreadable as problem:
-            verdict = self.plan.grader().unreadable(submission.student, problem)
-            return replace(verdict, executed=self.plan.execute is not None)
-        return None
+    def _unreadable(self, submission: Submission, problem: Unreadable) -> Verdict:
+        verdict = self.plan.grader().unreadable(submission.student, problem)
+        return replace(verdict, executed=self.plan.execute is not None)
 
     def _send(self, job: _Job) -> Any:
-        job.sendings += 1
+        """
+        Raises:
+            Unreadable: it is nothing to be sent: a link, a device, a file of a size that nobody reads.
+        """
         submission = job.submission
+        data = bytes_of(submission)
+        job.sendings += 1
         resources = {"GPU": 1} if self.plan.device == "cuda" else None
         # The order holds the chapter: its workers have it from the beginning, but for those that came later.
-        order = self._order if job.ordered else self._token
-        arguments = (order, submission.student, submission.path.name, bytes_of(submission))
+        order = self._order if job.with_order else self._token
+        arguments = (order, submission.student, submission.path.name, data)
         key = f"grade-{secrets.token_hex(16)}"
         return self._client.submit(_there("grade"), *arguments, key=key, pure=False, resources=resources)
 
@@ -179,8 +180,8 @@ class Cluster:
             return self._fault(submission, f"{type(error).__name__}: {str(error)[:200]}")
         if "unfit" in told:
             raise ClusterError(f"a worker of {self.address} cannot grade: {told['unfit']}. {KEPT}")
-        if "unknown" in told and not job.ordered:
-            job.ordered, job.sendings = True, job.sendings - 1
+        if "unknown" in told and not job.with_order:
+            job.with_order, job.sendings = True, job.sendings - 1
             return None
         try:
             verdict = Verdict.from_plain(told["verdict"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from autograder import cores
 from autograder.classroom import defaults, submissions
 from autograder.sandbox import LEVELS
 from autograder.usage import later
@@ -24,7 +25,7 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
                        help="STUDENT/CHAPTER/… or a folder of notebooks (default: submitted)")  # fmt: skip
     grade.add_argument("--pattern", default=submissions.FROM_FILE, metavar="REGEX",
                        help="in a folder of notebooks: the file name, with (?P<student>…)")  # fmt: skip
-    grade.add_argument("--jobs", type=_count, default=defaults.cores(), metavar="N",
+    grade.add_argument("--jobs", type=_count, default=cores.count(), metavar="N",
                        help="how many graders side by side (default: the cores)")  # fmt: skip
     grade.add_argument("--cluster", metavar="ADDRESS",
                        help="a Dask scheduler to grade on: tcp://HOST:8786, a file, local:N")  # fmt: skip
@@ -75,7 +76,7 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
 
     try_out = subcommands.add_parser("rehearse", help="grade a made-up class, to try this machine")
     _chapter(try_out)
-    try_out.add_argument("--jobs", type=_count, default=defaults.cores(), metavar="N")
+    try_out.add_argument("--jobs", type=_count, default=cores.count(), metavar="N")
     try_out.add_argument(
         "--timeout", type=float, default=3.0, metavar="S", help="for an exercise (default: 3)"
     )

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 ALIKE = 0.9  # from here on, two normalised texts are worth a look
 FORMATS = ("generic", "canvas", "moodle")  # of a table of marks
 NOTEBOOK_SECONDS = 300.0  # for a whole notebook, on one core; the chapters need up to 40
 PATIENCE = 300.0  # for a first worker of a cluster, and for another one after the last has gone
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

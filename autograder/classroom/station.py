@@ -37,7 +37,7 @@ IDLE_SECONDS = 600.0  # then graders are let go, in case nobody said that it was
 # child along when the thread that started it ends.
 _thread = ThreadPoolExecutor(1, "grading", initializer=torch.set_num_threads, initargs=(1,))
 _graders: OrderedDict[str, Grader] = OrderedDict()
-_house: AnswerProcess | None = None  # whose sandbox they share
+_host: AnswerProcess | None = None  # of the sandbox that they share
 _core = contextlib.ExitStack()  # the thread stays on one while it has graders
 _idle: threading.Timer | None = None
 
@@ -64,10 +64,8 @@ def grade(order: dict[str, Any] | str, student: str, name: str, data: bytes) -> 
     submission = Submission(student, Path(name), data=data)
 
     def work() -> dict[str, Any]:
-        if isinstance(order, str) and order not in _graders:
-            return {"unknown": order}
-        full = {"token": order} if isinstance(order, str) else order
-        return {"verdict": _grader(full).grade(submission).as_plain()}
+        grader = _known(order) if isinstance(order, str) else _grader(order)
+        return {"unknown": order} if grader is None else {"verdict": grader.grade(submission).as_plain()}
 
     return json.dumps(_thread.submit(_told, work).result()).encode()
 
@@ -91,15 +89,19 @@ def _told(work: Any) -> dict[str, Any]:
         _idle.start()
 
 
+def _known(token: str) -> Grader | None:
+    if token in _graders:
+        _graders.move_to_end(token)
+    return _graders.get(token)
+
+
 def _grader(order: dict[str, Any]) -> Grader:
     """
     Raises:
         Unfit: there cannot be one.
     """
-    token = order["token"]
-    if token in _graders:
-        _graders.move_to_end(token)
-        return _graders[token]
+    if (known := _known(order["token"])) is not None:
+        return known
     plan = Plan(**order["plan"])
     if order["version"] != VERSION:
         raise Unfit("it has another version of the course than this machine: update both to one commit")
@@ -107,7 +109,7 @@ def _grader(order: dict[str, Any]) -> Grader:
     if not _graders and plan.device == "cpu":
         _core.enter_context(cores.own_core())
     with contextlib.ExitStack() as stack:
-        stack.callback(_leave_the_core)
+        stack.callback(_free_core)
         try:
             grader = stack.enter_context(plan.grader(_sandbox() if plan.device == "cpu" else None))
             assert grader.process.isolation is not None
@@ -117,45 +119,45 @@ def _grader(order: dict[str, Any]) -> Grader:
         except RuntimeError as error:
             raise Unfit(f"{error}: what does `autograder rehearse 3` say on that machine?") from None
         stack.pop_all()
-    _graders[token] = grader
+    _graders[order["token"]] = grader
     while len(_graders) > MOST_GRADERS:
         _close(next(iter(_graders)))
     return grader
 
 
 def _sandbox() -> Confined | None:
-    """That of the house, begun anew if it has ended; None where graders cannot share one.
+    """The shared one, begun anew if it has ended; None where graders cannot share one.
 
     Raises:
         RuntimeError: it did not start.
     """
-    global _house
-    if _house is not None and (_house.shared is None or _house.shared.process.poll() is None):
-        return _house.shared
-    _leave_the_house()
-    house = AnswerProcess()
-    house.__enter__()
-    _house = house
-    if house.shared is None:
-        house.__exit__(None, None, None)  # and it stays as the sign that there is none
-    return house.shared
+    global _host
+    if _host is not None and (_host.shared is None or _host.shared.process.poll() is None):
+        return _host.shared
+    _end_sandbox()
+    host = AnswerProcess()
+    host.__enter__()
+    _host = host
+    if host.shared is None:
+        host.__exit__(None, None, None)  # and it stays as the sign that there is none
+    return host.shared
 
 
-def _leave_the_house() -> None:
-    global _house
-    house, _house = _house, None
-    if house is not None:
-        house.__exit__(None, None, None)
+def _end_sandbox() -> None:
+    global _host
+    host, _host = _host, None
+    if host is not None:
+        host.__exit__(None, None, None)
 
 
 def _close(token: str) -> None:
     grader = _graders.pop(token, None)
     if grader is not None:
         grader.__exit__(None, None, None)
-    _leave_the_core()
+    _free_core()
 
 
-def _leave_the_core() -> None:
+def _free_core() -> None:
     if not _graders:
         _core.close()
 
@@ -163,7 +165,7 @@ def _leave_the_core() -> None:
 def _close_all() -> None:
     for token in list(_graders):
         _close(token)
-    _leave_the_house()
+    _end_sandbox()
 
 
 atexit.register(_close_all)

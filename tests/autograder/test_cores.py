@@ -46,9 +46,9 @@ def _anywhere(allowed, work, *arguments):
 def test_the_second_half_of_a_core_comes_after_all_first_ones(monkeypatch):
     siblings = {0: "0,2\n", 1: "1,3\n", 2: "0,2\n", 3: "1,3\n"}
     monkeypatch.setattr(cores.Path, "read_text", lambda path: siblings[int(path.parts[5][3:])])
-    assert cores._spread({0, 1, 2, 3}) == [0, 1, 2, 3]
+    assert cores._in_order({0, 1, 2, 3}) == [0, 1, 2, 3]
     siblings.update(dict.fromkeys((0, 1), "0-1\n") | dict.fromkeys((2, 3), "2-3\n"))
-    assert cores._spread({0, 1, 2, 3}) == [0, 2, 1, 3]
+    assert cores._in_order({0, 1, 2, 3}) == [0, 2, 1, 3]
 
 
 def test_a_further_parent_stays_where_its_grader_is():

@@ -230,15 +230,15 @@ def test_a_sandbox_stays_from_run_to_run_and_one_that_has_ended_is_begun_anew():
 
     station._close_all()
     first = run("first")
-    kept = station._house
+    kept = station._host
     if kept is None or kept.shared is None:
         pytest.skip("without namespaces graders cannot share a sandbox")
-    assert run("second") == first and station._house is kept
+    assert run("second") == first and station._host is kept
     kept.shared.process.kill()
     kept.shared.process.wait()
-    assert run("third") == first and station._house is not kept
+    assert run("third") == first and station._host is not kept
     station._close_all()
-    assert station._house is None
+    assert station._host is None
 
 
 def test_a_worker_that_does_not_know_the_order_is_sent_it(here):
