@@ -56,7 +56,10 @@ def answer(line: wire.Line, ground: Ground | None, apart: bool) -> None:
     try:
         job = wire.read(line)
         wire.write(line, {"means": _lock_in(job["rules"], apart)})
-        if job["rules"]["device"] == "cuda" and len(job) > 1:
+        if job["rules"]["device"] == "cuda":
+            if len(job) == 1:  # no answer: a try
+                wire.write(line, {"gpu": _gpu_trouble()})
+                return
             _bound_gpu(job["rules"]["gpu_memory"])
         if "source" in job:
             _serve(job, line, ground)
@@ -82,19 +85,27 @@ def _lock_in(rules: dict[str, Any], apart: bool) -> list[str]:
         means.append("user")
     confine.die_with_parent()
     os.chdir(work)
-    cpu_only = rules["device"] == "cpu"
-    confine.limits(
-        confine.Limits(
-            rules["seconds"], rules["memory"] if cpu_only else None, rules["processes"], rules["file_size"]
-        )
-    )
+    kinds = ("seconds", "memory", "processes", "file_size", "files")
+    confine.limits(confine.Limits(**{kind: rules[kind] for kind in kinds}))
     means.append("limits")
     confine.hide()
-    if rules["landlock"] and confine.landlock(rules["readable"], [work, "/dev/null"]):
+    writable = [work, "/dev/null"]
+    if rules["device"] != "cpu":
+        writable.append("/proc/self/task")  # CUDA's driver names its threads, and does nothing without
+    if rules["landlock"] and confine.landlock(rules["readable"], writable, rules["devices"]):
         means.append("landlock")
     if rules["seccomp"] and confine.seccomp():
         means.append("seccomp")
     return means
+
+
+def _gpu_trouble() -> str:
+    """Why the GPU cannot be used from in here; empty if it can."""
+    try:
+        torch.zeros(1, device="cuda")
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    return ""
 
 
 def _bound_gpu(most: int) -> None:

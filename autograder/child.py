@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
+import torch
+
 from autograder import exercises, wire
 from autograder.exercise import Case, Exercise
 from autograder.grading import broken, grade_function, grade_value, look_ahead, own_randomness, ungraded
@@ -24,7 +26,12 @@ from autograder.sandbox import Confined, Isolation, Limits, has_bubblewrap, isol
 
 MOST_GROUNDS = 12  # parents that wait with the ground of an exercise laid: more than a chapter has
 LOCK_SECONDS = 30.0  # forking and locking in
+GPU_SECONDS = 60.0  # its driver's start
 DYING_SECONDS = 10.0
+
+
+class GpuError(RuntimeError):
+    """There is a GPU, and answers cannot use it; the message says why."""
 
 
 class AnswerProcess:
@@ -257,8 +264,26 @@ class AnswerProcess:
             except RuntimeError:
                 self._end_worker()
                 raise
-        self.isolation = self.isolation or self._fork({})
+        if self.isolation is None:
+            self.isolation = self._fork({})
+            if self.device != "cpu":
+                self._try_gpu()
         self._close()
+
+    def _try_gpu(self) -> None:
+        """
+        Raises:
+            GpuError: an answer that is locked in cannot use it.
+        """
+        assert self._line is not None
+        try:
+            self._line.deadline = time.monotonic() + GPU_SECONDS
+            trouble = str(wire.read(self._line)["gpu"])
+        except (OSError, EOFError, TimeoutError, wire.WireError) as error:
+            trouble = f"{type(error).__name__}: {error}"
+        if trouble:
+            self._end_worker()
+            raise GpuError(f"answers that are locked in cannot use this machine's GPU ({trouble[:200]})")
 
     def _confined(self) -> Confined:
         return Confined(bubblewrap=self._bubblewrap, device=self.device, whole=self.whole)
@@ -320,3 +345,14 @@ def _death(status: int | None, limits: Limits) -> str:
         name = signal.Signals(-status).name if -status in signal.valid_signals() else f"signal {-status}"
         return f"the answer's process was killed by {name}"
     return f"the answer ended its own process (exit code {status}) instead of returning"
+
+
+def gpu_trouble() -> str:
+    """Why answers cannot use a GPU on this machine; empty if they can."""
+    if not torch.cuda.is_available():
+        return "there was no CUDA device"
+    try:
+        with AnswerProcess(device="cuda"):
+            return ""
+    except GpuError as error:
+        return str(error)

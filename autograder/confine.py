@@ -38,16 +38,17 @@ class Limits:
     """What one answer may use.
 
     seconds:   time on the CPU; the wall clock is the trusted side's to watch.
-    memory:    bytes on top of what the process has when the answer begins; None where the device's driver
-               maps more than any limit (CUDA).
+    memory:    bytes on top of what the process has when the answer begins; None for no limit.
     processes: of the answer's user, threads included.
     file_size: bytes of one file, and of its folder.
+    files:     open at once.
     """
 
     seconds: float = 20.0
     memory: int | None = 1 << 30
     processes: int = 64
     file_size: int = 16 << 20
+    files: int = 64
 
 
 class ProcessTree:
@@ -146,7 +147,7 @@ def limits(limits: Limits) -> None:
     wanted = {
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_FSIZE: limits.file_size,
-        resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_NOFILE: limits.files,
         resource.RLIMIT_CORE: 0,
     }
     if sys.platform == "linux":
@@ -166,12 +167,15 @@ def _address_space() -> int:
 
 # Landlock. The numbers of its system calls are the same on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _CONTROL_DEVICE = 1, 2, 4, 8, 1 << 15
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 
 
-def landlock(readable: list[str], writable: list[str]) -> bool:
-    """From now on only these folders can be read, or written. True where the kernel has Landlock."""
+def landlock(readable: list[str], writable: list[str], devices: list[str] | None = None) -> bool:
+    """From now on only these folders can be read, or written. True where the kernel has Landlock.
+
+    devices: files that can be written to and controlled (ioctl) as well, such as a GPU's.
+    """
     if sys.platform != "linux":
         return False
     version = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
@@ -185,9 +189,10 @@ def landlock(readable: list[str], writable: list[str]) -> bool:
     if ruleset < 0:
         return False
     read = _EXECUTE | _READ_FILE | _READ_DIR
-    for rights, folders in ((read, readable), (files, writable)):
-        for folder in folders:
-            _allow(ruleset, folder, rights)
+    control = (_WRITE_FILE | _READ_FILE | _CONTROL_DEVICE) & files
+    for rights, paths in ((read, readable), (files & ~_CONTROL_DEVICE, writable), (control, devices or [])):
+        for path in paths:
+            _allow(ruleset, path, rights)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     done = _libc.syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint32(0)) == 0
     os.close(ruleset)
@@ -200,7 +205,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     except OSError:
         return
     if not os.path.isdir(path):
-        rights &= _EXECUTE | _WRITE_FILE | _READ_FILE
+        rights &= _EXECUTE | _WRITE_FILE | _READ_FILE | _CONTROL_DEVICE
     rule = struct.pack("=Qi", rights, descriptor)
     _libc.syscall(_ADD_RULE, ruleset, ctypes.c_int(1), rule, ctypes.c_uint32(0))
     os.close(descriptor)

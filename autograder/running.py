@@ -26,7 +26,7 @@ from types import CodeType, FrameType
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -116,7 +116,7 @@ class LocalRunner:
             with self._time_limit(), torch.set_grad_enabled(gradients), watch or nullcontext():
                 call, parameters = ready(self.answer, case, self.device)
                 weights.update(parameters)
-                made = {name: make(value) for name, value in arguments.items()}
+                made = {name: _placed(make(value), self.device) for name, value in arguments.items()}
                 positional, named = as_call(self.reference, case, made)
                 value = call(*positional, **named)
             if then is not None:
@@ -263,6 +263,11 @@ def _to(value: Any, device: str) -> Any:
     if isinstance(value, dict):
         return {key: _to(item, device) for key, item in value.items()}
     return value
+
+
+def _placed(value: Any, device: str) -> Any:
+    """A model goes to where the tensors are; it was made on the CPU, from sent weights."""
+    return value.to(device) if isinstance(value, nn.Module) else value
 
 
 def _detached(value: Any) -> Any:

@@ -155,12 +155,14 @@ class Confined:
             "namespaces": sys.platform == "linux",
             "user": _answers_user() if os.geteuid() == 0 and self._others_can_read() else None,
             "seconds": seconds,
-            "memory": limits.memory,
+            "memory": limits.memory if device == "cpu" else None,  # CUDA's driver maps more than any limit
             "processes": limits.processes,
             "file_size": limits.file_size,
+            "files": 64 if device == "cpu" else 1024,  # and opens dozens by itself
             "gpu_memory": limits.gpu_memory,
             "device": device,
             "readable": readable,
+            "devices": _devices(device),
             "landlock": True,
             "seccomp": device == "cpu",  # CUDA's driver opens sockets of its own
         }
@@ -212,8 +214,15 @@ def _environment(device: str) -> dict[str, str]:
         "AUTOGRADER_PROGRESS": "off",
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     }
+    if device != "cpu":
+        environment["CUDA_LAUNCH_BLOCKING"] = "1"  # an error is told at the line that made it
     kept = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH") if device != "cpu" else ("LD_LIBRARY_PATH",)
     return environment | {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def _devices(device: str) -> list[str]:
+    """The files through which a GPU is spoken to."""
+    return [] if device == "cpu" else sorted(map(str, Path("/dev").glob("nvidia*")))
 
 
 def _interpreter() -> list[str]:
@@ -255,8 +264,7 @@ def _bubblewrap(environment: dict[str, str], device: str, whole: bool = False) -
             for installed in Path(folder).glob(f"lib/python*/site-packages/{package}"):
                 command += ["--tmpfs", str(installed)]
     command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", _WORK]
-    if device != "cpu":
-        command += [w for d in sorted(Path("/dev").glob("nvidia*")) for w in ("--dev-bind", str(d), str(d))]
+    command += [word for path in _devices(device) for word in ("--dev-bind", path, path)]
     if whole:
         for path in map(str, _packages()):
             command += [*_above(path), "--ro-bind", path, path]

@@ -65,19 +65,29 @@ PRESETS = {
         model=GPTConfig(vocab_size=_ANY, context_length=64, bias=False, fused=True, init_std=0.05),
         training=TrainingConfig(steps=2000, batch_size=12, evaluation_interval=200),
     ),
-    # The two for a GPU: the course's recipe one size up, and what it is to be compared with. The recipe's
-    # numbers for this size have not been tuned on a GPU yet.
+    # The two for a GPU: the course's recipe one size up, and what it is to be compared with. A large model
+    # learns a small text by heart (with a dropout of 0.3 for the parts alone it is at its best after 250 of
+    # 1500 steps), pairs and neighbours help it to: they are left out, and dropout is everywhere.
     "gpu": Preset(
-        about="10.8 M weights, a context of 256 characters, the course's recipe one size up, for a GPU",
+        about="10.7 M weights, a context of 256 characters, the course's recipe one size up, for a GPU",
         model=ModernGPTConfig(
-            vocab_size=_ANY, context_length=256, d_model=384, n_layers=6, n_heads=6, d_ff=1536, dropout=0.2
+            vocab_size=_ANY,
+            context_length=256,
+            d_model=384,
+            n_layers=6,
+            n_heads=6,
+            d_ff=1536,
+            d_bigram=0,
+            shares=(1.0,),
+            dropout=0.3,
+            embedding_dropout=0.2,
         ),
         training=TrainingConfig(
-            steps=3000,
+            steps=1200,
             batch_size=64,
             learning_rate=3e-3,
             min_learning_rate=0.0,
-            warmup_steps=60,
+            warmup_steps=50,
             beta2=0.95,
             clip=0.0,
             optimizer="muon",

@@ -26,12 +26,13 @@ def add_to(subcommands: argparse._SubParsersAction) -> None:
     grade.add_argument("--pattern", default=submissions.FROM_FILE, metavar="REGEX",
                        help="in a folder of notebooks: the file name, with (?P<student>…)")  # fmt: skip
     grade.add_argument("--jobs", type=_count, default=cores.count(), metavar="N",
-                       help="how many graders side by side (default: the cores)")  # fmt: skip
+                       help="how many graders side by side (default: the cores; one for a GPU)")  # fmt: skip
     grade.add_argument("--cluster", metavar="ADDRESS",
                        help="a Dask scheduler to grade on: tcp://HOST:8786, a file, local:N")  # fmt: skip
     grade.add_argument("--cluster-wait", type=float, default=defaults.PATIENCE, metavar="S",
                        help=f"how long to wait for a worker (default: {defaults.PATIENCE:g})")  # fmt: skip
-    grade.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    grade.add_argument("--device", default="cpu", choices=("cpu", "cuda"),
+                       help="where the inputs live (default: cpu)")  # fmt: skip
     grade.add_argument("--timeout", type=float, metavar="S", help="seconds for an exercise")
     grade.add_argument("--memory", type=_count, metavar="MB", help="memory for an answer (default: 1024)")
     grade.add_argument("--seed", metavar="KEY", help="the class's secret (default: kept in grades/)")

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from autograder import confine, cores, variants, warming
+from autograder.child import gpu_trouble
 from autograder.classroom.grader import Grader, Verdict, cells_of, chapter_of
 from autograder.classroom.rerunning import ExecutingGrader
 from autograder.classroom.submissions import Submission
@@ -47,9 +48,9 @@ class Plan:
 
     def on_this_machine(self) -> Plan:
         """The plan as it can be carried out here: on the CPU, with a note, where there is no GPU."""
-        if self.device == "cpu" or torch.cuda.is_available():
+        if self.device == "cpu" or not (trouble := gpu_trouble()):
             return self
-        return replace(self, device="cpu", remark="there was no CUDA device: graded on the CPU")
+        return replace(self, device="cpu", remark=f"{trouble}: graded on the CPU")
 
     def grader(self, within: Confined | None = None) -> Grader:
         """`within`: the sandbox in which its answers are to run, if not one of its own."""

@@ -113,7 +113,8 @@ def _graders(
         return
     if options.cluster is None:
         here = plan.on_this_machine()
-        jobs = min(options.jobs, count)
+        # A GPU gets one answer at a time: two could take its memory from each other.
+        jobs = min(options.jobs, count) if here.device == "cpu" else 1
         with AnswerProcess(device=here.device, worker=worker) as process:
             about = f"; answers run at {_isolation(options, process)}"
             yield about, lambda due: crew.grade_all(here, due, jobs, process.shared)

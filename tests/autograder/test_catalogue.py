@@ -18,6 +18,7 @@ from typing import get_args
 
 import pytest
 import torch
+from on_cuda import wrong_verdicts
 
 from autograder.exercise import Kind
 from autograder.exercises import all_exercises, chapters
@@ -334,10 +335,4 @@ def test_verdicts_do_not_depend_on_the_seed(exercise):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("exercise", FUNCTIONS, ids=_number)
 def test_verdicts_are_the_same_on_cuda(exercise):
-    for alternative in exercise.alternatives:
-        report = grade_callable(exercise, alternative.answer, device="cuda")
-        assert report.points == exercise.points, (alternative.title, report.reason)
-    for misconception in exercise.misconceptions:
-        report = grade_callable(exercise, misconception.answer, device="cuda")
-        named = report.misconception.id if report.misconception else None
-        assert (report.status, named) == ("failed", misconception.id), report.reason
+    assert not wrong_verdicts(exercise.number)

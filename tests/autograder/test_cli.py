@@ -194,6 +194,17 @@ def test_cuda_where_there_is_none(refused, tmp_path):
     assert "needs a CUDA device" in refused("check", "3.3", "--file", tmp_path / "a.py", "--device", "cuda")
 
 
+def test_a_gpu_that_a_locked_in_answer_cannot_use(refused, tmp_path, monkeypatch):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as the trusted side sees it
+    (tmp_path / "a.py").write_text(RIGHT)
+    said = refused("check", "3.3", "--file", tmp_path / "a.py", "--device", "cuda")
+    assert "answers that are locked in cannot use this machine's GPU (" in said and "leave it out" in said
+
+
 def test_exercises_lists_everything(capsys):
     assert cli.main(["exercises", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from nbgrader_class import ENVIRONMENT, ROOT, SLUG, answers, class_of, submission
 
 from autograder.child import AnswerProcess
@@ -119,6 +120,17 @@ def test_a_job_for_a_gpu_that_meets_none_is_done_by_the_cpu_with_a_note(dask):
     (verdict,) = grade_on(dask.scheduler_address, replace(PLAN, device="cuda"), [sent("half")])
     assert verdict.points == 8 and verdict.outcome == "graded"
     assert verdict.notes in ([], ["there was no CUDA device: graded on the CPU"])
+
+
+def test_a_gpu_that_answers_cannot_use_is_not_used_and_the_verdict_says_so(monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    plan = replace(PLAN, device="cuda").on_this_machine()
+    (verdict,) = crew.grade_all(plan, [sent("half")], 1)
+    assert verdict.points == 8 and {report["device"] for report in verdict.exercises} == {"cpu"}
+    (note,) = verdict.notes
+    assert note.startswith("answers that are locked in cannot use") and note.endswith("graded on the CPU")
 
 
 def test_another_version_of_the_course_is_refused(dask, monkeypatch):

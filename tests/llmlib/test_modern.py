@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -95,6 +96,22 @@ def test_a_shorter_text_gives_the_same_logits():
     torch.testing.assert_close(model(tokens())[:, :4], model(tokens()[:, :4]))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_equals_cpu():
+    model = random_model().double()
+    expected = model(tokens())
+    expected.square().mean().backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    model.cuda()
+    logits = model(tokens().cuda())
+    torch.testing.assert_close(logits.cpu(), expected)
+    logits.square().mean().backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad.cpu(), gradients[name])
+
+
 def test_at_first_every_token_is_as_likely_as_any_other():
     logits = ModernGPT(SHAPE, 0)(tokens())
     loss = F.cross_entropy(logits.flatten(0, 1), tokens(seed=5).flatten())
@@ -142,6 +159,8 @@ def test_the_recipes_size():
         ({"d_model": 20, "n_heads": 4}, "multiple of 2 · n_heads.*got 20 and 4"),
         ({"shares": (0.5, 0.25)}, r"add up to 1.*128 columns.*got \(0.5, 0.25\)"),
         ({"shares": (0.7, 0.3)}, "whole ones"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and less than 1: got 1.0"),
+        ({"embedding_dropout": -0.1}, "embedding_dropout must be at least 0 and less than 1: got -0.1"),
     ],
 )
 def test_shapes_that_cannot_be(change, message):
@@ -154,6 +173,30 @@ def test_wrong_tokens():
         random_model()(torch.tensor([1, 2, 3]))
     with pytest.raises(ValueError, match="no longer than context_length=10: got 11"):
         random_model()(tokens(1, 11))
+
+
+@pytest.mark.parametrize("kind", ["dropout", "embedding_dropout"])
+def test_dropout_is_drawn_while_training_and_only_then(kind):
+    model = ModernGPT(replace(SHAPE, **{kind: 0.5}), 0)
+    model.load_state_dict(random_model().state_dict())
+    torch.manual_seed(0)
+    assert not torch.equal(model(tokens()), model(tokens()))
+    torch.testing.assert_close(model.eval()(tokens()), random_model()(tokens()))
+
+
+def test_dropout_of_attention_is_of_its_weights():
+    attention = RotaryAttention(12, 3, dropout=0.5)
+    angles = rotary_angles(torch.arange(10), 4)
+    places = angles.cos().float(), angles.sin().float(), torch.zeros(6, 10, 10)
+    x = torch.randn(2, 10, 12, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for layer in (attention.query, attention.key):
+            layer.weight.zero_()  # every weight is a tenth, kept ones two tenths
+        attention.value.weight.copy_(torch.ones(12, 12))
+        attention.output.weight.copy_(torch.eye(12))
+        tenths = attention(torch.ones_like(x), *places) / 12 * 10
+    torch.testing.assert_close(tenths, tenths.round(), atol=1e-4, rtol=0)
+    assert (tenths.round() % 2 == 0).all() and len(tenths.round().unique()) > 3
 
 
 def test_lower_precision_rounds_a_little_and_only_where_asked():

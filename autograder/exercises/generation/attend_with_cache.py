@@ -60,6 +60,7 @@ def _mask(past, new):
 
 
 def _attention(query, keys, values, mask=None):
+    mask = mask if mask is None else mask.to(query.device)
     return scaled_dot_product_attention(query, keys, values, mask)
 
 
@@ -292,7 +293,7 @@ MISCONCEPTIONS = (
 def _fused(query, key, value, past_key, past_value):
     keys, values = torch.cat((past_key, key), -2), torch.cat((past_value, value), -2)
     new, length = key.shape[-2], keys.shape[-2]
-    mask = torch.ones(new, length, dtype=torch.bool).tril(length - new)
+    mask = torch.ones(new, length, dtype=torch.bool, device=query.device).tril(length - new)
     return F.scaled_dot_product_attention(query, keys, values, mask), keys, values
 
 
@@ -307,7 +308,7 @@ def _token_by_token(query, key, value, past_key, past_value):
 
 def _by_places(query, key, value, past_key, past_value):
     keys, values = torch.cat([past_key, key], dim=-2), torch.cat([past_value, value], dim=-2)
-    places = torch.arange(keys.shape[-2])
+    places = torch.arange(keys.shape[-2], device=keys.device)
     mask = places <= places[past_key.shape[-2] :, None]
     scores = query @ keys.transpose(-2, -1) / query.shape[-1] ** 0.5
     return scores.masked_fill(~mask, -torch.inf).softmax(dim=-1) @ values, keys, values

@@ -103,7 +103,7 @@ def _one_for_each_beam(scores, log_probabilities, width):
 def _width_for_each_beam(scores, log_probabilities, width):
     totals = scores[:, None] + log_probabilities
     best = totals.topk(min(width, totals.shape[1]), dim=1)
-    origins = torch.arange(len(scores))[:, None].expand_as(best.indices)
+    origins = torch.arange(len(scores), device=scores.device)[:, None].expand_as(best.indices)
     return origins.flatten(), best.indices.flatten(), best.values.flatten()
 
 
@@ -147,7 +147,7 @@ def _as_many_as_tokens(scores, log_probabilities, width):
 
 def _one_for_each_unsorted(scores, log_probabilities, width):
     totals, tokens = (scores[:, None] + log_probabilities).max(dim=1)
-    return torch.arange(len(scores)), tokens, totals
+    return torch.arange(len(scores), device=scores.device), tokens, totals
 
 
 MISCONCEPTIONS = (
@@ -279,7 +279,7 @@ def _by_sorting_lists(scores, log_probabilities, width):
         for token, step in enumerate(log_probabilities[beam])
     ]
     found = sorted(found, reverse=True)[:width]
-    origins, tokens = torch.tensor([f[1] for f in found]), torch.tensor([f[2] for f in found])
+    origins, tokens = (torch.tensor([f[i] for f in found], device=scores.device) for i in (1, 2))
     return origins, tokens, scores[origins] + log_probabilities[origins, tokens]
 
 

@@ -74,7 +74,7 @@ def _by_one_hot(logits, tokens, penalty):
 
 
 def _by_comparison(logits, tokens, penalty):
-    seen = (tokens[..., None] == torch.arange(logits.shape[-1])).any(dim=-2)
+    seen = (tokens[..., None] == torch.arange(logits.shape[-1], device=logits.device)).any(dim=-2)
     positive, negative = logits.clamp(min=0) / penalty, logits.clamp(max=0) * penalty
     return torch.where(seen, positive + negative, logits)
 

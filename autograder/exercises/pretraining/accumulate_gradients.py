@@ -312,7 +312,7 @@ def _by_autograd_grad(model, micro_batches):
 
 def _divided_at_the_end(model, micro_batches):
     count = sum(int((targets >= 0).sum()) for _, targets in micro_batches)
-    loss = torch.zeros(())
+    loss = torch.zeros((), device=micro_batches[0][0].device)
     for parameter in model.parameters():
         parameter.grad = None
     with torch.enable_grad():

@@ -385,7 +385,7 @@ def _shifted_logits(logits, targets):
 def _with_one_hot(logits, targets):
     asked = (targets != IGNORED).reshape(-1)
     logits, targets = logits.reshape(-1, logits.shape[-1])[asked], targets.reshape(-1)[asked]
-    hot = targets[:, None] == torch.arange(logits.shape[-1])
+    hot = targets[:, None] == torch.arange(logits.shape[-1], device=logits.device)
     highest = logits.detach().amax(dim=-1)
     surprises = (logits - highest[:, None]).exp().sum(dim=-1).log() + highest - (logits * hot).sum(dim=-1)
     return surprises.sum() / len(targets)
