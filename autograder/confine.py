@@ -17,6 +17,7 @@ Sources: the manual pages namespaces(7), landlock(7), setrlimit(2), seccomp(2).
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import resource
@@ -143,7 +144,7 @@ def hide() -> None:
 
 def limits(limits: Limits) -> None:
     """The limits of POSIX, which need no privilege and cannot be raised again."""
-    seconds = max(1, int(limits.seconds + 0.999))
+    seconds = math.ceil(limits.seconds) + 1  # so that the wall clock, which has the better words, comes first
     wanted = {
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_FSIZE: limits.file_size,
