@@ -99,8 +99,9 @@ def require(isolation: Isolation, least: str) -> None:
         SandboxError: the isolation is weaker than `least`.
     """
     if LEVELS.index(isolation.level) < LEVELS.index(least):
+        why = f" ({trouble})" if (trouble := bubblewrap_trouble()) else ""
         raise SandboxError(
-            f"answers can be isolated here at the level {isolation}, and at least {least!r} is required. "
+            f"answers can be isolated here at level {isolation}, and at least {least!r} is required{why}. "
             "On Linux, install bubblewrap (a package of that name), and allow user namespaces or run as root."
         )
 
@@ -185,19 +186,27 @@ class Confined:
             self.folder.cleanup()
 
 
-@cache
 def has_bubblewrap() -> bool:
     """Whether bubblewrap is installed and allowed to work."""
-    program = shutil.which("bwrap")
-    if program is None or sys.platform != "linux":
-        return False
+    return not bubblewrap_trouble()
+
+
+@cache
+def bubblewrap_trouble() -> str:
+    """Why bubblewrap cannot be used here; empty if it can."""
+    if sys.platform != "linux":
+        return "bubblewrap is for Linux alone"
+    if shutil.which("bwrap") is None:
+        return "bubblewrap is not installed"
+    command = [*_bubblewrap({}, "cpu"), sys.executable, "-P", "-c", "pass"]
     try:
-        tried = subprocess.run(
-            [*_bubblewrap({}, "cpu"), sys.executable, "-P", "-c", "pass"], capture_output=True, timeout=60
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return tried.returncode == 0
+        tried = subprocess.run(command, capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap does not work here: {error}"
+    if tried.returncode == 0:
+        return ""
+    said = tried.stderr.decode(errors="replace").strip().splitlines()
+    return f"bubblewrap does not work here: {said[-1][:200] if said else f'exit code {tried.returncode}'}"
 
 
 def _environment(device: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from autograder.classroom.chapters import find_chapter, of_class, release_path
 from autograder.classroom.grader import Verdict, release_of
 from autograder.classroom.journal import Entry, Journal, version
 from autograder.classroom.recording import Book, RecordingError
-from autograder.sandbox import LEVELS, Confined, SandboxError, require
+from autograder.sandbox import LEVELS, Confined, SandboxError, bubblewrap_trouble, require
 from autograder.usage import GRADER_BROKE, UsageError
 
 MEGABYTE = 1 << 20
@@ -145,7 +145,7 @@ def _isolation(options: argparse.Namespace, process: AnswerProcess) -> str:
     except SandboxError as error:
         hint = "" if options.require_sandbox else " To grade all the same, say --allow-unsafe."
         raise UsageError(f"{error}{hint}") from None
-    return str(isolation)
+    return f"{isolation}, since {trouble}" if (trouble := bubblewrap_trouble()) else str(isolation)
 
 
 def _least(options: argparse.Namespace) -> str:

@@ -228,6 +228,36 @@ def test_a_level_that_is_not_reached_is_refused_with_advice():
     sandbox.require(weak, "limits")
 
 
+@linux
+def test_why_bubblewrap_does_not_work_is_told(tmp_path, monkeypatch):
+    def trouble():
+        sandbox.bubblewrap_trouble.cache_clear()
+        try:
+            return sandbox.bubblewrap_trouble(), sandbox.has_bubblewrap()
+        finally:
+            weak = sandbox.isolation_of(["landlock", "seccomp"], bubblewrap=False)
+            with pytest.raises(sandbox.SandboxError) as refused:
+                sandbox.require(weak, "sandbox")
+            said.append(str(refused.value))
+            sandbox.bubblewrap_trouble.cache_clear()
+
+    said: list[str] = []
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert trouble() == ("bubblewrap is not installed", False)
+    program = tmp_path / "bwrap"
+    program.write_text(
+        "#!/bin/sh\necho first >&2\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n"
+    )
+    program.chmod(0o755)
+    why = "bubblewrap does not work here: bwrap: setting up uid map: Permission denied"
+    assert trouble() == (why, False)
+    assert "is required (bubblewrap is not installed). On Linux" in said[0] and why in said[1]
+    program.write_text("#!/bin/sh\nexit 7\n")
+    assert trouble() == ("bubblewrap does not work here: exit code 7", False)
+    program.write_text("#!/bin/sh\nexit 0\n")
+    assert trouble() == ("", True) and "is required. On Linux" in said[3]
+
+
 def test_the_modules_in_the_sandbox_know_no_exercise():
     for name in sandbox.MODULES:
         text = (ROOT / "autograder" / f"{name}.py").read_text("utf-8")
