@@ -317,7 +317,7 @@ def _by_places(query, key, value, past_key, past_value):
 def _scores_in_two_parts(query, key, value, past_key, past_value):
     """The scores of the past and of the new positions side by side: only the latter need a mask."""
     new = key.shape[-2]
-    among_the_new = (query @ key.mT).masked_fill(~causal_mask(new), -torch.inf)
+    among_the_new = (query @ key.mT).masked_fill(~causal_mask(new).to(query.device), -torch.inf)
     weights = (torch.cat([query @ past_key.mT, among_the_new], dim=-1) / query.shape[-1] ** 0.5).softmax(-1)
     past = past_key.shape[-2]
     output = weights[..., :past] @ past_value + weights[..., past:] @ value
