@@ -114,7 +114,7 @@ def test_a_file_that_is_no_plain_notebook_is_graded_as_what_it_is(graded, attack
 
 def test_each_row_of_the_table_is_tried_in_more_than_one_way():
     tried = Counter(attack.number for attack in (*IN_NOTEBOOKS, *FILE_ATTACKS))
-    # A GPU's memory is the last row that a class without one cannot try: tests/autograder/test_sandbox.py.
+    # A GPU's memory needs one: tests/course/test_gpu.py tries that row, in two ways.
     assert [row for row in range(1, 48) if tried[row] < 2] == [46]
 
 
