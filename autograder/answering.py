@@ -56,10 +56,10 @@ def answer(line: wire.Line, ground: Ground | None, apart: bool) -> None:
     try:
         job = wire.read(line)
         wire.write(line, {"means": _lock_in(job["rules"], apart)})
-        if job["rules"]["device"] == "cuda":
-            if len(job) == 1:  # no answer: a try
-                wire.write(line, {"gpu": _gpu_trouble()})
-                return
+        if "tries_gpu" in job:
+            wire.write(line, {"trouble": _gpu_trouble()})
+            return
+        if job["rules"]["device"] == "cuda" and len(job) > 1:
             _bound_gpu(job["rules"]["gpu_memory"])
         if "source" in job:
             _serve(job, line, ground)
@@ -79,20 +79,17 @@ def _lock_in(rules: dict[str, Any], apart: bool) -> list[str]:
     """Lock this process in, as far as the machine can. What was reached, by name."""
     means = []
     work = rules["work"]
-    if rules["namespaces"] and confine.namespaces(work, rules["file_size"], apart):
+    limits = confine.Limits(**rules["limits"])
+    if rules["namespaces"] and confine.namespaces(work, limits.file_size, apart):
         means.append("namespaces")
     if rules["user"] is not None and confine.user(rules["user"]):
         means.append("user")
     confine.die_with_parent()
     os.chdir(work)
-    kinds = ("seconds", "memory", "processes", "file_size", "files")
-    confine.limits(confine.Limits(**{kind: rules[kind] for kind in kinds}))
+    confine.limits(limits)
     means.append("limits")
     confine.hide()
-    writable = [work, "/dev/null"]
-    if rules["device"] != "cpu":
-        writable.append("/proc/self/task")  # CUDA's driver names its threads, and does nothing without
-    if rules["landlock"] and confine.landlock(rules["readable"], writable, rules["devices"]):
+    if rules["landlock"] and confine.landlock(rules["readable"], rules["writable"], rules["devices"]):
         means.append("landlock")
     if rules["seccomp"] and confine.seccomp():
         means.append("seccomp")

@@ -30,10 +30,6 @@ GPU_SECONDS = 60.0  # its driver's start
 DYING_SECONDS = 10.0
 
 
-class GpuError(RuntimeError):
-    """There is a GPU, and answers cannot use it; the message says why."""
-
-
 class AnswerProcess:
     """A worker that grades any number of answers, one after the other. Use it in a `with` block.
 
@@ -264,26 +260,20 @@ class AnswerProcess:
             except RuntimeError:
                 self._end_worker()
                 raise
-        if self.isolation is None:
-            self.isolation = self._fork({})
-            if self.device != "cpu":
-                self._try_gpu()
+        self.isolation = self.isolation or self._fork({})
         self._close()
 
-    def _try_gpu(self) -> None:
-        """
-        Raises:
-            GpuError: an answer that is locked in cannot use it.
-        """
-        assert self._line is not None
+    def gpu_trouble(self) -> str:
+        """Why an answer that is locked in cannot use the GPU; empty if it can."""
         try:
+            self._fork({"tries_gpu": True})
+            assert self._line is not None
             self._line.deadline = time.monotonic() + GPU_SECONDS
-            trouble = str(wire.read(self._line)["gpu"])
-        except (OSError, EOFError, TimeoutError, wire.WireError) as error:
-            trouble = f"{type(error).__name__}: {error}"
-        if trouble:
-            self._end_worker()
-            raise GpuError(f"answers that are locked in cannot use this machine's GPU ({trouble[:200]})")
+            return str(wire.read(self._line)["trouble"])
+        except (OSError, EOFError, TimeoutError, wire.WireError, KeyError) as error:
+            return f"{type(error).__name__}: {error}"
+        finally:
+            self._close()
 
     def _confined(self) -> Confined:
         return Confined(bubblewrap=self._bubblewrap, device=self.device, whole=self.whole)
@@ -351,8 +341,6 @@ def gpu_trouble() -> str:
     """Why answers cannot use a GPU on this machine; empty if they can."""
     if not torch.cuda.is_available():
         return "there was no CUDA device"
-    try:
-        with AnswerProcess(device="cuda"):
-            return ""
-    except GpuError as error:
-        return str(error)
+    with AnswerProcess(device="cuda") as process:
+        trouble = process.gpu_trouble()
+    return f"answers that are locked in cannot use this machine's GPU ({trouble[:200]})" if trouble else ""

@@ -17,7 +17,7 @@ from autograder import assembling, panel, variants
 from autograder import exercises as catalogue
 from autograder import progress as log
 from autograder.answers import Answer, NotebookError, find_answer, read_cells
-from autograder.child import AnswerProcess, GpuError
+from autograder.child import AnswerProcess, gpu_trouble
 from autograder.exercise import Exercise
 from autograder.grading import ungraded
 from autograder.merging import grade_id
@@ -34,13 +34,8 @@ MOST_ANSWER_BYTES = 2**20
 def check(options: argparse.Namespace) -> int:
     if options.device == "cuda":
         _need_cuda()
-    try:
-        return _check(options)
-    except GpuError as error:
-        raise UsageError(f"--device cuda: {error}; leave it out to use the CPU") from None
-
-
-def _check(options: argparse.Namespace) -> int:
+        if trouble := gpu_trouble():
+            raise UsageError(f"--device cuda: {trouble}; leave it out to use the CPU")
     if options.what.endswith(".ipynb"):
         if options.file is not None:
             raise UsageError("give either a notebook, or an exercise with --file, not both")

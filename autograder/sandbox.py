@@ -150,22 +150,27 @@ class Confined:
         """What the fork is told to do to itself before it runs an answer."""
         readable = [*_SYSTEM, *_interpreter(), "/proc", "/dev", "/etc/localtime", "/sys/devices/system/cpu"]
         readable += map(str, _packages()) if self.whole else ()
+        # CUDA's driver maps more than any limit, opens dozens of files by itself, and names its threads.
+        for_a_gpu = device != "cpu"
         return {
             "work": self.work,
             # Without bubblewrap the mounts are the machine's own; a private /tmp there would hide nothing.
             "namespaces": sys.platform == "linux",
             "user": _answers_user() if os.geteuid() == 0 and self._others_can_read() else None,
-            "seconds": seconds,
-            "memory": limits.memory if device == "cpu" else None,  # CUDA's driver maps more than any limit
-            "processes": limits.processes,
-            "file_size": limits.file_size,
-            "files": 64 if device == "cpu" else 1024,  # and opens dozens by itself
+            "limits": {
+                "seconds": seconds,
+                "memory": None if for_a_gpu else limits.memory,
+                "processes": limits.processes,
+                "file_size": limits.file_size,
+                "files": 1024 if for_a_gpu else 64,
+            },
             "gpu_memory": limits.gpu_memory,
             "device": device,
             "readable": readable,
+            "writable": [self.work, "/dev/null", *(["/proc/self/task"] if for_a_gpu else [])],
             "devices": _devices(device),
             "landlock": True,
-            "seccomp": device == "cpu",  # CUDA's driver opens sockets of its own
+            "seccomp": not for_a_gpu,  # CUDA's driver opens sockets of its own
         }
 
     def _others_can_read(self) -> bool:

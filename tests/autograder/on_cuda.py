@@ -7,7 +7,6 @@ next one begins in a new process.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
@@ -26,32 +25,31 @@ def wrong_verdicts(number: str, variant: str = "", device: str = "cuda") -> list
     done, most = 0, len(exercise.alternatives) + len(exercise.misconceptions)
     while done < most:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            told = pool.submit(_from, done, number, variant, device).result()
+            told = pool.submit(_verdicts_from, done, number, variant, device).result()
         done += len(told)
         wrong += [line for line in told if line]
     return wrong
 
 
-def _from(place: int, number: str, variant: str, device: str) -> list[str]:
-    """The verdicts from this answer on, up to one after which the GPU is gone; empty where they are right."""
+def _verdicts_from(place: int, number: str, variant: str, device: str) -> list[str]:
+    """What is wrong with each verdict from this answer on, up to one after which the GPU is gone."""
     torch.set_num_threads(1)
-    return list(_judged(number, variant, device, place))
-
-
-def _judged(number: str, variant: str, device: str, place: int) -> Iterator[str]:
     exercise = find(number, variant)
+    told = []
     for answer in (*exercise.alternatives, *exercise.misconceptions)[place:]:
         report = grade_callable(exercise, answer.answer, device=device)
-        reason = report.reason or ""
         if answer in exercise.alternatives:
-            yield "" if report.points == exercise.points else f"{answer.title}: {reason}"
+            told.append("" if report.points == exercise.points else f"{answer.title}: {report.reason}")
             continue
-        if device == "cuda" and _gone():  # and which mistake it was is not told
-            yield "" if not report.points else f"{answer.id}: {report.status}, {reason}"
-            return
         named = report.misconception.id if report.misconception else None
         right = (report.status, named) == ("failed", answer.id) or (not named and answer.id in UNNAMED)
-        yield "" if right else f"{answer.id}: {report.status}, {named}, {reason}"
+        gone = device == "cuda" and _gone()
+        if gone:  # and which mistake it was is not told
+            right = not report.points
+        told.append("" if right else f"{answer.id}: {report.status}, {named}, {report.reason}")
+        if gone:
+            break
+    return told
 
 
 def _gone() -> bool:

@@ -331,6 +331,11 @@ def test_verdicts_do_not_depend_on_the_seed(exercise):
             assert (report.status, named) == ("failed", misconception.id), (seed, report.reason)
 
 
+def test_what_judges_on_a_gpu_judges_rightly_without_one():
+    assert not wrong_verdicts("3.3", device="cpu")
+    assert wrong_verdicts("3.3", device="meta"), "nothing can be right there"
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("exercise", FUNCTIONS, ids=_number)
