@@ -1,8 +1,9 @@
-"""A browser, started once in a run: a second one beside it would meet the first one's event loop."""
+"""What every test finds: interrupts that reach it, and a browser."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -17,8 +18,16 @@ QUIET = [
 ]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """As at a terminal: what is started in the background, or under nohup, ignores interrupts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[object]:
+    """Started once in a run: a second one beside it would meet the first one's event loop."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:

@@ -42,14 +42,6 @@ CONFIG = TrainingConfig(
 
 
 @pytest.fixture(autouse=True)
-def interruptible():
-    """As at a terminal: what is started in the background, or under nohup, ignores interrupts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture(autouse=True)
 def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
