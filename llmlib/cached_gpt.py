@@ -27,7 +27,16 @@ from llmlib.gpt import GPT
 from llmlib.normalization import LayerNorm
 from llmlib.transformer import TransformerBlock
 
-Function = Callable[[Tensor], Tensor]
+Function = Callable[..., Tensor]  # of the vectors; a product also takes `out`, as PyTorch's do
+
+
+@dataclass(frozen=True)
+class _Projected:
+    """Memory for the new queries, keys and values, side by side, and two views of it."""
+
+    memory: Float[Tensor, "batch_and_new three_d_model"]
+    query: Float[Tensor, "batch n_heads new d_head"]
+    key_and_value: Float[Tensor, "2 batch n_heads new d_head"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,9 @@ class CachedGPT:
             dtype=weight.dtype,
             device=weight.device,
         )
+        self.batch = batch
+        # For a single token of each text, taken once for all layers and tokens: views cost time as well.
+        self._single = self._room(1)
         self.padding: Int[Tensor, " batch"] | None = None  # how many places of padding each text begins with
 
     @property
@@ -106,8 +118,14 @@ class CachedGPT:
         last: only the logits after the last token, (batch, 1, vocab_size).
 
         Raises:
-            ValueError: there are more tokens than the context has room for, or `real` is not as said above.
+            ValueError: there are more or fewer texts than this was made for, more tokens than the context has
+                room for, or `real` is not as said above.
         """
+        if tokens.shape[0] != self.batch:
+            raise ValueError(
+                f"this cache was made for {self.batch} texts: got {tokens.shape[0]}. "
+                "Make a new one for another number of texts"
+            )
         if real is not None and not real.all():
             self.padding = self._padding(real)
         new = tokens.shape[1]
@@ -117,15 +135,15 @@ class CachedGPT:
             x = x * self.scale
         # All tokens of all texts in one dimension: all parts but attention take each token alone.
         x = (x + self.table[self.places(new)]).flatten(0, 1)
-        mask = self._mask(new)
+        mask, projected = self._mask(new), self._single if new == 1 else self._room(new)
         for layer, block in enumerate(self.blocks):
-            heads = self._attention(layer, block.projections(block.attention_norm(x)), mask, new)
-            x = x + block.output(heads)
-            x = x + block.feedforward(block.feedforward_norm(x))
+            block.projections(block.attention_norm(x), out=projected.memory)
+            x += block.output(self._attention(layer, projected, mask))
+            x += block.feedforward(block.feedforward_norm(x))
         self.cache.advance(new)
         if last and new > 1:
-            x = x.view(len(tokens), new, -1)[:, -1]
-        return self.head(self.norm(x)).view(len(tokens), 1 if last else new, -1)
+            x = x.view(self.batch, new, -1)[:, -1]
+        return self.head(self.norm(x)).view(self.batch, 1 if last else new, -1)
 
     def places(self, new: int) -> slice | Int[Tensor, "batch new"]:
         """Where the next `new` tokens stand, each in its own text."""
@@ -145,19 +163,18 @@ class CachedGPT:
         columns = torch.arange(self.length + new, device=self.padding.device)
         return mask & (columns >= self.padding[:, None])[:, None, None, :]
 
+    def _room(self, new: int) -> _Projected:
+        memory = self.cache.memory.new_empty(self.batch * new, 3 * self.n_heads * self.d_head)
+        separate = memory.view(self.batch, new, 3, self.n_heads, self.d_head).permute(2, 0, 3, 1, 4)
+        return _Projected(memory, separate[0], separate[1:])
+
     def _attention(
-        self,
-        layer: int,
-        projected: Float[Tensor, "batch_and_new three_d_model"],
-        mask: Bool[Tensor, "*batch new length"] | None,
-        new: int,
+        self, layer: int, projected: _Projected, mask: Bool[Tensor, "*batch new length"] | None
     ) -> Float[Tensor, "batch_and_new d_model"]:
-        """The heads' results, side by side, from the new queries, keys and values, side by side."""
-        separate = projected.view(-1, new, 3, self.n_heads, self.d_head)
-        separate = separate.permute(2, 0, 3, 1, 4)  # (3, batch, n_heads, new, d_head)
-        key, value = self.cache.write(layer, separate[1:])
-        heads = self.attend(separate[0], key, value, mask)
-        return heads.transpose(1, 2).reshape(len(projected), -1)
+        """The heads' results, side by side."""
+        key, value = self.cache.write(layer, projected.key_and_value)
+        heads = self.attend(projected.query, key, value, mask)
+        return heads.transpose(1, 2).reshape(-1, self.n_heads * self.d_head)
 
     def _padding(self, real: Bool[Tensor, "batch new"]) -> Int[Tensor, " batch"]:
         if self.length:
@@ -226,5 +243,5 @@ def _projections_of(attention: MultiHeadAttention) -> Function:
 def _product(weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"] | None) -> Function:
     transposed = weight.t()
     if bias is None:
-        return lambda x: torch.mm(x, transposed)
-    return lambda x: torch.addmm(bias, x, transposed)
+        return lambda x, out=None: torch.mm(x, transposed, out=out)
+    return lambda x, out=None: torch.addmm(bias, x, transposed, out=out)

@@ -97,6 +97,15 @@ def test_the_weights_are_those_of_the_moment_in_which_it_was_made():
     assert not torch.allclose(CachedGPT(model, 1).read(tokens), before)
 
 
+@pytest.mark.parametrize("made_for", [1, 3])
+@pytest.mark.parametrize("new", [1, 4])
+def test_another_number_of_texts_is_refused(made_for, new):
+    cached = CachedGPT(model_of({}), batch=made_for)
+    with pytest.raises(ValueError, match=f"made for {made_for} texts: got 2"):
+        cached.read(tokens_of(2, new))
+    assert cached.length == 0
+
+
 def test_a_full_context_is_refused():
     cached = CachedGPT(model_of({}), batch=1)
     cached.read(tokens_of(1, 10))
