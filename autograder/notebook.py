@@ -19,13 +19,14 @@ from autograder.grading import grade_callable
 from autograder.report import Report
 
 SEED = 0  # in a notebook the same probes every time: a learner can follow what changed
+NO_POINTS = panel.Points(0, 0)  # of nothing that was checked
 
 
 class _Session:
     """What one kernel remembers between cells: the last verdict, and how many hints were shown."""
 
     def __init__(self) -> None:
-        self.points: float | None = 0
+        self.points: panel.Points | None = NO_POINTS
         self.hints_shown: dict[str, int] = {}
         self.variants: dict[str, str] = {}  # of the exercises that were checked, by name
 
@@ -63,7 +64,7 @@ def check(answer: Any, number: str, variant: str = "") -> Any:
     try:
         exercise = exercises.find(number, variant)
     except exercises.UnknownExercise as unknown:
-        _session.points = 0
+        _session.points = NO_POINTS
         _show_text(str(unknown))
         return answer
     _session.variants[exercise.name] = variant
@@ -97,17 +98,19 @@ def check(answer: Any, number: str, variant: str = "") -> Any:
         notes.append(
             f"The chapter goes on with the course's own `{exercise.answer_name}` until yours passes."
         )
-    _session.points = None if report.status == "grader_error" else report.points
+    _session.points = (
+        None if report.status == "grader_error" else panel.Points(report.points, report.max_points)
+    )
     _show(panel.as_html(report, notes, exercise.hints), panel.as_text(report, notes, exercise.hints))
     return lend(exercise, answer if variant else None) if lends else answer
 
 
-def verdict() -> float | None:
+def verdict() -> panel.Points | None:
     """The points of the check just above: the cell's last value, which is where nbgrader reads it.
 
     Each check counts once. None, which nbgrader takes for full marks, if the grader itself broke.
     """
-    points, _session.points = _session.points, 0
+    points, _session.points = _session.points, NO_POINTS
     return points
 
 

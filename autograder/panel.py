@@ -6,6 +6,7 @@ Colours come from the page (light and dark); marks and words carry the meaning, 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from html import escape
 
@@ -37,6 +38,20 @@ def heading(report: Report) -> str:
     points = f"{report.points} of {report.max_points} points"
     score = "" if report.status in ("grader_error", "not_attempted") else f" · {points}"
     return f"{MARKS[report.status]} Exercise {report.number} · {report.title} · {WORDS[report.status]}{score}"
+
+
+class Points(int):
+    """The points of a check, as a cell's value: nbgrader reads the number, a page says of how many."""
+
+    of: int
+
+    def __new__(cls, points: int, of: int) -> Points:
+        made = super().__new__(cls, points)
+        made.of = of
+        return made
+
+    def _repr_html_(self) -> str:
+        return f"{self} of {self.of} points"
 
 
 def as_text(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()) -> str:
@@ -124,7 +139,8 @@ def _example_html(example: Counterexample) -> str:
     cells = "".join(
         f'<td style="vertical-align:top;text-align:left;padding:.1em 2em .1em 0;border:0;background:none">'
         f'<div style="opacity:.85">{escape(name)}</div>'
-        f'<pre style="{PLAIN};white-space:{_wrapping(text)}">{escape(text)}</pre></td>'
+        # Columns side by side begin where their names do; as rows, below one another, they keep their places.
+        f'<pre style="{PLAIN};white-space:{_wrapping(text)}">{escape(textwrap.dedent(text))}</pre></td>'
         for name, text in _rows(example)
     )
     return (

@@ -193,9 +193,10 @@ def checked(cell: Cell, report: dict[str, Any]) -> Cell:
         }
     ]
     if report["status"] != "grader_error":
-        points = {"text/plain": str(report["points"])}
+        points = panel.Points(report["points"], report["max_points"])
+        data = {"text/html": points._repr_html_(), "text/plain": str(points)}
         outputs.append(
-            {"output_type": "execute_result", "execution_count": None, "data": points, "metadata": {}}
+            {"output_type": "execute_result", "execution_count": None, "data": data, "metadata": {}}
         )
     made = {key: cell[key] for key in ("cell_type", "id", "metadata", "source")}
     return {**made, "outputs": outputs, "execution_count": None}

@@ -13,6 +13,7 @@ import torch
 import autograder
 from autograder import notebook, panel, progress
 from autograder.grading import grade_callable
+from autograder.report import Counterexample, Report
 from llmlib import attention
 
 
@@ -183,11 +184,24 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 shell = InteractiveShell.instance()
 with capture_output() as captured:
-    shell.run_cell("import torch\\nfrom autograder import check")
+    shell.run_cell("import torch\\nfrom autograder import check, verdict")
     shell.run_cell("m = check(lambda n: torch.ones(n, n).bool(), '3.3')")
 (output,) = captured.outputs
 assert set(output.data) == {"text/html", "text/plain"}, output.data
 assert "Exercise 3.3" in output.data["text/plain"] and output.data["text/html"].startswith("<div role=")
+with capture_output():
+    shell.run_cell("m = check(lambda n: torch.ones(n, n).tril().bool(), '3.3')")
+value, _ = shell.display_formatter.format(shell.user_ns["verdict"]())
+assert value == {"text/plain": "3", "text/html": "3 of 3 points"}, value  # nbgrader reads the first
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr + result.stdout
+
+
+def test_columns_of_an_example_begin_where_their_names_do():
+    """Side by side, `expected` need not make room for a wider number of `got`."""
+    case = Counterexample({"x": "1"}, expected="   -3  -4.14", got="-3.25  -0.9662")
+    report = Report("e", "1.1", "A title", "failed", max_points=1, counterexample=case)
+    assert ">-3  -4.14</pre>" in panel.as_html(report)
+    rows = [line for line in panel.as_text(report).splitlines() if line.endswith(("-4.14", "-0.9662"))]
+    assert rows == ["    expected      -3  -4.14", "    got        -3.25  -0.9662"]

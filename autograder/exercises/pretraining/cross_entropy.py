@@ -123,6 +123,17 @@ def _small_number_added(logits, targets):
     return _mean(-(chosen + 1e-8).log().where(targets != IGNORED, 0.0), targets)
 
 
+def _flat_only(logits, targets):
+    asked = targets != IGNORED
+    places = torch.arange(logits.shape[0], device=logits.device)[asked]
+    return (_log_total(logits)[asked] - logits[places, targets[asked]]).mean()
+
+
+def _flat_only_and_nothing_ignored(logits, targets):
+    places = torch.arange(logits.shape[0], device=logits.device)
+    return (_log_total(logits) - logits[places, targets]).mean()
+
+
 def _no_logarithm(logits, targets):
     safe = targets.where(targets != IGNORED, 0)
     chosen = logits.softmax(dim=-1).gather(-1, safe[..., None])[..., 0]
@@ -222,6 +233,20 @@ MISCONCEPTIONS = (
         "exp(89) does not fit into float32: what may be taken away from all logits of a place first? And "
         "-100 is no token: keep such targets out before you look anything up.",
         _overflows_and_nothing_ignored,
+    ),
+    Misconception(
+        "flat-only",
+        "the logits are taken to have two axes, one row for each place",
+        "A model's logits have a row for each place of each text: three axes. Look the targets up along the "
+        "last axis, whatever stands before it, or flatten both first.",
+        _flat_only,
+    ),
+    Misconception(
+        "flat-only-and-nothing-ignored",
+        "the logits are taken to have two axes, one row for each place, and nothing is ignored",
+        "A model's logits have a row for each place of each text: three axes. Look the targets up along the "
+        "last axis, whatever stands before it, or flatten both first. And -100 is no token.",
+        _flat_only_and_nothing_ignored,
     ),
     Misconception(
         "maximum-without-its-axis",
