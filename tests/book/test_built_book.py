@@ -21,6 +21,7 @@ READ = (
     "book/how-to-use",
     CHAPTER,
     "book/ecosystem",
+    "book/measured",
     "book/glossary",
     "book/bibliography",
     "book/api/index",
