@@ -35,8 +35,8 @@ def _mark(check: CheckResult) -> tuple[str, str]:
 
 
 def heading(report: Report) -> str:
-    points = f"{report.points} of {report.max_points} points"
-    score = "" if report.status in ("grader_error", "not_attempted") else f" · {points}"
+    points = Points(report.points, report.max_points)
+    score = "" if report.status in ("grader_error", "not_attempted") else f" · {points.in_words()}"
     return f"{MARKS[report.status]} Exercise {report.number} · {report.title} · {WORDS[report.status]}{score}"
 
 
@@ -50,8 +50,10 @@ class Points(int):
         made.of = of
         return made
 
-    def _repr_html_(self) -> str:
+    def in_words(self) -> str:
         return f"{self} of {self.of} points"
+
+    _repr_html_ = in_words
 
 
 def as_text(report: Report, notes: Sequence[str] = (), hints: Sequence[str] = ()) -> str:

@@ -27,7 +27,8 @@ from llmlib.gpt import GPT
 from llmlib.normalization import LayerNorm
 from llmlib.transformer import TransformerBlock
 
-Function = Callable[..., Tensor]  # of the vectors; a product also takes `out`, as PyTorch's do
+Function = Callable[[Tensor], Tensor]
+Product = Callable[..., Tensor]  # takes `out` as well, as PyTorch's do
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class _Block:
     """A block's parts as functions; `projections` is query, key and value side by side."""
 
     attention_norm: Function
-    projections: Function
+    projections: Product
     output: Function
     feedforward_norm: Function
     feedforward: Function
@@ -90,7 +91,7 @@ class CachedGPT:
         )
         self.batch = batch
         # For a single token of each text, taken once for all layers and tokens: views cost time as well.
-        self._single = self._room(1)
+        self._single = self._memory_for(1)
         self.padding: Int[Tensor, " batch"] | None = None  # how many places of padding each text begins with
 
     @property
@@ -135,7 +136,8 @@ class CachedGPT:
             x = x * self.scale
         # All tokens of all texts in one dimension: all parts but attention take each token alone.
         x = (x + self.table[self.places(new)]).flatten(0, 1)
-        mask, projected = self._mask(new), self._single if new == 1 else self._room(new)
+        mask = self._mask(new)
+        projected = self._single if new == 1 else self._memory_for(new)
         for layer, block in enumerate(self.blocks):
             block.projections(block.attention_norm(x), out=projected.memory)
             x += block.output(self._attention(layer, projected, mask))
@@ -163,7 +165,7 @@ class CachedGPT:
         columns = torch.arange(self.length + new, device=self.padding.device)
         return mask & (columns >= self.padding[:, None])[:, None, None, :]
 
-    def _room(self, new: int) -> _Projected:
+    def _memory_for(self, new: int) -> _Projected:
         memory = self.cache.memory.new_empty(self.batch * new, 3 * self.n_heads * self.d_head)
         separate = memory.view(self.batch, new, 3, self.n_heads, self.d_head).permute(2, 0, 3, 1, 4)
         return _Projected(memory, separate[0], separate[1:])
@@ -232,7 +234,7 @@ def _function_of(module: nn.Module) -> Function:
     return module
 
 
-def _projections_of(attention: MultiHeadAttention) -> Function:
+def _projections_of(attention: MultiHeadAttention) -> Product:
     """Query, key and value by one matrix: one large product is faster than three small ones."""
     layers = (attention.query, attention.key, attention.value)
     weight = torch.cat([layer.weight for layer in layers])
@@ -240,7 +242,7 @@ def _projections_of(attention: MultiHeadAttention) -> Function:
     return _product(weight, bias)
 
 
-def _product(weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"] | None) -> Function:
+def _product(weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"] | None) -> Product:
     transposed = weight.t()
     if bias is None:
         return lambda x, out=None: torch.mm(x, transposed, out=out)

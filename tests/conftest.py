@@ -1,10 +1,12 @@
-"""What every test finds: interrupts that reach it, and a browser."""
+"""What every test finds: interrupts that reach it, a browser, and Tiny Shakespeare where it is at hand."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,14 @@ def interruptible() -> None:
     """As at a terminal: what is started in the background, or under nohup, ignores interrupts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def shakespeare() -> None:
+    """Tests download nothing: without the file, what needs it is left out."""
+    folder = os.environ.get("LLMLIB_DATA") or os.environ.get("LLMLIB_CACHE") or "~/.cache/llmlib"
+    if not (Path(folder).expanduser() / "tinyshakespeare.txt").is_file():
+        pytest.skip("no tinyshakespeare.txt in the folder that LLMLIB_DATA names, nor in the cache")
 
 
 @pytest.fixture(scope="session")

@@ -194,7 +194,7 @@ def checked(cell: Cell, report: dict[str, Any]) -> Cell:
     ]
     if report["status"] != "grader_error":
         points = panel.Points(report["points"], report["max_points"])
-        data = {"text/html": points._repr_html_(), "text/plain": str(points)}
+        data = {"text/html": points.in_words(), "text/plain": str(points)}
         outputs.append(
             {"output_type": "execute_result", "execution_count": None, "data": data, "metadata": {}}
         )

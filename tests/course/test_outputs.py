@@ -17,7 +17,6 @@ from small_course import ROOT
 
 from autograder.cli import main
 from autograder.outputs import OutputsError, as_cell, compare_notebooks, read_notebook
-from llmlib.data import CorpusError, load_corpus
 
 SLUG = "03-attention"
 
@@ -273,12 +272,9 @@ def test_nbval_reports_a_dead_kernel_at_once(tmp_path):
 @pytest.mark.parametrize(
     "notebook", sorted((ROOT / "solutions").glob("*/*.ipynb")), ids=lambda path: path.stem
 )
-def test_nbval_over_the_solutions(notebook):
+def test_nbval_over_the_solutions(notebook, request):
     if 'load_corpus(\\"shakespeare\\")' in notebook.read_text("utf-8"):
-        try:
-            load_corpus("shakespeare")
-        except CorpusError as missing:
-            pytest.skip(f"its outputs come from Tiny Shakespeare: {missing}")
+        request.getfixturevalue("shakespeare")
     command = [sys.executable, "-m", "pytest", "--nbval", str(notebook), "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -138,10 +138,7 @@ def test_llmlib_data_with_another_file(cache, monkeypatch, tmp_path):
         load_corpus("shakespeare")
 
 
-def test_the_real_file():
-    folder = os.environ.get("LLMLIB_DATA")
-    if not folder or not (Path(folder) / "tinyshakespeare.txt").is_file():
-        pytest.skip("LLMLIB_DATA names no folder that holds tinyshakespeare.txt")
+def test_the_real_file(shakespeare):
     corpus = load_corpus("shakespeare")
     train, validation = corpus.split()
     assert (len(corpus.text), len(set(corpus.text))) == (1_115_394, 65)

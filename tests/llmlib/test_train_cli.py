@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from llmlib import train
-from llmlib.data import SHAKESPEARE_SHA256
 from llmlib.gpt import GPT, GPTConfig
 from llmlib.stories import stories_entropy
 from llmlib.training import Checkpoint
@@ -380,10 +379,7 @@ def test_killed_at_any_instant_and_resumed_is_the_same_as_never_stopped(corpus, 
 
 
 @pytest.mark.long
-def test_nanogpts_configuration_reaches_its_loss(tmp_path, capsys):
-    folder = os.environ.get("LLMLIB_DATA") or os.environ.get("LLMLIB_CACHE") or "~/.cache/llmlib"
-    if not (Path(folder).expanduser() / "tinyshakespeare.txt").is_file():
-        pytest.skip(f"no tinyshakespeare.txt (SHA-256 {SHAKESPEARE_SHA256[:8]}…) in LLMLIB_DATA or the cache")
+def test_nanogpts_configuration_reaches_its_loss(shakespeare, tmp_path, capsys):
     torch.set_num_threads(2)
     assert main("--corpus", "shakespeare", "--preset", "nanogpt-cpu", "--out", tmp_path, "--json") == 0
     assert json.loads(capsys.readouterr().out)["validation_loss"] <= 1.90
@@ -414,11 +410,8 @@ def test_the_laptop_recipe_trains_and_resumes(corpus, tmp_path, capsys):
 
 
 @pytest.mark.long
-def test_the_recipe_reaches_its_loss_in_as_many_steps_as_a_minute_has(tmp_path, capsys):
+def test_the_recipe_reaches_its_loss_in_as_many_steps_as_a_minute_has(shakespeare, tmp_path, capsys):
     """The clock is left out: 1,200 steps are what two cores with bfloat16 do in 66 seconds."""
-    folder = os.environ.get("LLMLIB_DATA") or os.environ.get("LLMLIB_CACHE") or "~/.cache/llmlib"
-    if not (Path(folder).expanduser() / "tinyshakespeare.txt").is_file():
-        pytest.skip(f"no tinyshakespeare.txt (SHA-256 {SHAKESPEARE_SHA256[:8]}…) in LLMLIB_DATA or the cache")
     torch.set_num_threads(2)
     assert main("--corpus", "shakespeare", "--steps", 1200, "--out", tmp_path, "--json") == 0
     result = json.loads(capsys.readouterr().out)
