@@ -16,6 +16,8 @@ from llmlib import sampling
 from llmlib.cached_gpt import CachedGPT
 from llmlib.gpt import GPT
 
+AT_ONCE = 2**20  # random numbers drawn ahead: 4 MB
+
 
 @torch.no_grad()
 def generate(
@@ -68,12 +70,14 @@ def generate(
     try:
         with quick:
             logits_after = _reader(model, text, real, use_cache)
+            noise_for = _noise(max_new_tokens, generator, at_once=end_token is None)
             for end in range(length, length + max_new_tokens):
                 logits = logits_after(end)
                 if repetition_penalty != 1:
                     written = _written(text, real, end)
                     logits = sampling.repetition_penalty(logits, written, repetition_penalty)
-                chosen = sampling.next_token(logits, temperature, top_k, top_p, generator, least=min_p)
+                noise = None if temperature == 0 else noise_for(logits)
+                chosen = sampling.next_token(logits, temperature, top_k, top_p, least=min_p, noise=noise)
                 if end_token is not None:
                     chosen = chosen.masked_fill(ended, end_token)
                     ended |= chosen == end_token
@@ -106,6 +110,28 @@ def _reader(
         return cached.read(text[:, unread], told, last=True)[:, -1]
 
     return logits_after
+
+
+def _noise(
+    count: int, generator: torch.Generator | None, at_once: bool
+) -> Callable[[Float[Tensor, "batch vocab_size"]], Float[Tensor, "batch vocab_size"]]:
+    """A function of the logits: the random numbers that the generator gives for each of `count` draws.
+
+    One call for many draws gives the same numbers as one for each, and takes a small part of the time. A text
+    that may end early is drawn for token by token: the generator then stands where the text ended.
+    """
+    ready: list[Tensor] = []
+
+    def noise_for(logits: Float[Tensor, "batch vocab_size"]) -> Float[Tensor, "batch vocab_size"]:
+        nonlocal count
+        if not ready:
+            draws = min(count, max(1, AT_ONCE // logits.numel())) if at_once else 1
+            count -= draws
+            where = logits.device if generator is None else generator.device
+            ready.extend(reversed(sampling.gumbel((draws, *logits.shape), generator, where).unbind()))
+        return ready.pop()
+
+    return noise_for
 
 
 def _written(

@@ -13,6 +13,7 @@ Keskar et al., "CTRL: A Conditional Transformer Language Model for Controllable 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -113,27 +114,42 @@ def repetition_penalty(
     return torch.where(seen, lowered, logits)
 
 
+def gumbel(
+    shape: Sequence[int], generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+) -> Float[Tensor, "*shape"]:
+    """Numbers drawn from Gumbel's distribution, -log(-log u) with u uniform between 0 and 1.
+
+    Source: Maddison, Tarlow and Minka, "A* Sampling" (2014), section 2.
+    """
+    uniform = torch.rand(shape, generator=generator, device=device)
+    uniform.clamp_(min=torch.finfo(uniform.dtype).tiny)  # once in 16 million it is 0, which has no logarithm
+    return uniform.log_().neg_().log_().neg_()
+
+
 def sample(
-    logits: Float[Tensor, "*batch vocab_size"], generator: torch.Generator | None = None
+    logits: Float[Tensor, "*batch vocab_size"],
+    generator: torch.Generator | None = None,
+    noise: Float[Tensor, "*batch vocab_size"] | None = None,
 ) -> Int[Tensor, "*batch"]:
     """Draw a token with the probabilities softmax(logits).
 
-    Add to each logit a number of its own from Gumbel's distribution, -log(-log u) with u uniform between 0
-    and 1, and take the largest: that is such a draw. It needs no softmax, and takes half of the time of
-    `torch.multinomial`, which draws exponential numbers.
+    Add to each logit a number of its own from Gumbel's distribution and take the largest: that is such a
+    draw. It needs no softmax, and takes half of the time of `torch.multinomial`, which draws exponential
+    numbers.
 
     The draw happens where the generator lives, so a CPU generator serves a model on any device.
+
+    noise: what `gumbel` drew for these logits, where it was drawn before; the generator is then not asked.
 
     Raises:
         ValueError: the logits of a text (on the CPU) are not numbers, or rule out every token.
 
-    Source: Maddison, Tarlow and Minka, "A* Sampling" (2014), section 2 (the Gumbel-max trick).
+    Source: Maddison, Tarlow and Minka (2014), section 2 (the Gumbel-max trick).
     """
-    where = logits.device if generator is None else generator.device
-    uniform = torch.rand(logits.shape, generator=generator, device=where)
-    uniform.clamp_(min=torch.finfo(uniform.dtype).tiny)  # once in 16 million it is 0, which has no logarithm
-    gumbel = uniform.log_().neg_().log_().neg_()
-    largest, drawn = (logits.to(where) + gumbel).max(dim=-1)
+    if noise is None:
+        where = logits.device if generator is None else generator.device
+        noise = gumbel(logits.shape, generator, where)
+    largest, drawn = (logits.to(noise.device) + noise).max(dim=-1)
     # A GPU would have to be waited for.
     if largest.is_cpu and not math.isfinite(largest.sum()):
         raise ValueError(
@@ -151,8 +167,11 @@ def next_token(
     generator: torch.Generator | None = None,
     *,
     least: float | None = None,
+    noise: Float[Tensor, "*batch vocab_size"] | None = None,
 ) -> Int[Tensor, "*batch"]:
     """Choose one token: at `heat` 0 greedily, else drawn after temperature, top-k, top-p and min-p.
+
+    noise: as for `sample`.
 
     Raises:
         ValueError: `heat`, `k`, `p` or `least` is outside its range.
@@ -167,4 +186,4 @@ def next_token(
         logits = top_p(logits, p)
     if least is not None:
         logits = min_p(logits, least)
-    return sample(logits, generator)
+    return sample(logits, generator, noise)

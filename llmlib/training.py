@@ -70,6 +70,7 @@ def train(
     """
     if resume is not None and resume.config != config:
         raise ValueError(f"the checkpoint was made with {resume.config}: got {config}")
+    began = time.monotonic()  # before the optimizer is made, for which PyTorch imports for most of a second
     device = next(model.parameters()).device
     train_tokens = train_tokens.to(device)  # once, instead of a batch at every step
     optimizer = make_optimizer(model, config)
@@ -77,7 +78,6 @@ def train(
     done = 0
     records: list[Record] = []
     losses: list[Tensor] = []
-    began = time.monotonic()
 
     def seconds() -> float:
         return time.monotonic() - began
