@@ -363,7 +363,7 @@ def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return 0
-    print(f"{trained} steps in {seconds:.0f} s.")
+    print(f"{trained} {'step' if trained == 1 else 'steps'} in {seconds:.0f} s.")
     print(f"Validation loss: {loss:.4f} nats per character, over the whole validation text.")
     for name, floor in floors.items():
         print(f"{name.capitalize()}: {floor:.4f} nats per character.")

@@ -113,7 +113,7 @@ def train(
             losses = [torch.tensor(loss, device=device) for loss in resume.losses]
             began -= resume.seconds
         model.train()
-        finished = share() >= 1
+        finished = done > 0 and share() >= 1  # a run is at least one step, however short its time
         with _bar(config, done, seconds(), progress) as bar:
             while not finished:
                 inputs, targets = get_batch(

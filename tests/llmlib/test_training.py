@@ -440,6 +440,21 @@ def test_a_run_by_the_clock_goes_on_exactly_where_the_clock_stood(tmp_path, monk
     assert equal_weights(model, expected)
 
 
+def test_a_run_by_the_clock_counts_the_making_of_its_optimizer(monkeypatch):
+    made = training.make_optimizer
+    now = [0.0]
+
+    def slowly(model, config):
+        now[0] += 30.0
+        return made(model, config)
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(training, "make_optimizer", slowly)
+    config = dataclasses.replace(CONFIG, seconds=20.0)
+    records = train(GPT(SHAPE, 1), text(), text(90, 1), config, context_length=CONTEXT, progress=False)
+    assert [record.step for record in records] == [1]  # no time is left, and a run is at least one step
+
+
 def test_an_interrupt_without_a_checkpoint_says_only_how_far_it_came():
     model = GPT(SHAPE, 1)
     model.register_forward_pre_hook(interrupt_at(2))
