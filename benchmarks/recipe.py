@@ -40,8 +40,8 @@ from llmlib.feedforward import FeedForward
 from llmlib.gpt import GPT, GPTConfig, initial_std
 from llmlib.modern import ModernGPT, ModernGPTConfig, RotaryAttention, turn
 from llmlib.normalization import LayerNorm, RMSNorm
+from llmlib.presets import PRESETS
 from llmlib.tokenization import CharTokenizer
-from llmlib.train import PRESETS
 from llmlib.training import TrainingConfig, evaluate, train
 
 LAPTOP, NANOGPT = PRESETS["laptop"], PRESETS["nanogpt-cpu"]

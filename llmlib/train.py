@@ -3,148 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import hashlib
 import json
 import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import llmlib
-from llmlib.data import CORPORA, Corpus, CorpusError, load_corpus
+from llmlib.data import CORPORA, CorpusError
 from llmlib.drawing import subplots
 from llmlib.generation import generate
-from llmlib.gpt import GPT, GPTConfig
-from llmlib.modern import ModernGPT, ModernGPTConfig
+from llmlib.gpt import GPT
+from llmlib.presets import ARCHITECTURES, DEFAULT_PRESET, PRESETS
+from llmlib.run_plan import Run, UsageError, plan
 from llmlib.stories import stories_entropy
-from llmlib.tokenization import CharTokenizer
-from llmlib.training import Checkpoint, CheckpointError, Record, TrainingConfig, evaluate, train
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A model and its training, under a name. The vocabulary comes from the corpus."""
-
-    about: str
-    model: GPTConfig | ModernGPTConfig
-    training: TrainingConfig
-
-
-ARCHITECTURES = {"GPTConfig": (GPTConfig, GPT), "ModernGPTConfig": (ModernGPTConfig, ModernGPT)}
-
-_ANY = 1  # stands for the vocabulary's size until the corpus is known
-
-PRESETS = {
-    "laptop": Preset(
-        about="0.75 M weights, a context of 128 characters, the course's best recipe: a minute on a laptop",
-        model=ModernGPTConfig(vocab_size=_ANY),
-        training=TrainingConfig(
-            steps=1200,
-            batch_size=12,
-            learning_rate=3e-3,
-            min_learning_rate=0.0,
-            warmup_steps=24,
-            beta2=0.95,
-            clip=0.0,
-            optimizer="muon",
-            precision="bfloat16",
-            evaluation_interval=200,
-            evaluation_blocks=50,
-        ),
-    ),
-    # Every number is nanoGPT's but one: its first weights have the standard deviation 0.02, which was made
-    # for models ten times as wide. With 0.02 this model ends at 1.90 or 1.91, as nanoGPT's own does.
-    "nanogpt-cpu": Preset(
-        about="nanoGPT's configuration for a CPU: 0.8 M weights, a context of 64 characters, 2000 steps",
-        model=GPTConfig(vocab_size=_ANY, context_length=64, bias=False, fused=True, init_std=0.05),
-        training=TrainingConfig(steps=2000, batch_size=12, evaluation_interval=200),
-    ),
-    # The two for a GPU: the course's recipe one size up, and what it is to be compared with. A large model
-    # learns a small text by heart (with a dropout of 0.3 for the parts alone it is at its best after 250 of
-    # 1500 steps), pairs and neighbours help it to: they are left out, and dropout is everywhere.
-    "gpu": Preset(
-        about="10.7 M weights, a context of 256 characters, the course's recipe one size up, for a GPU",
-        model=ModernGPTConfig(
-            vocab_size=_ANY,
-            context_length=256,
-            d_model=384,
-            n_layers=6,
-            n_heads=6,
-            d_ff=1536,
-            d_bigram=0,
-            shares=(1.0,),
-            dropout=0.3,
-            embedding_dropout=0.2,
-        ),
-        training=TrainingConfig(
-            steps=1200,
-            batch_size=64,
-            learning_rate=3e-3,
-            min_learning_rate=0.0,
-            warmup_steps=50,
-            beta2=0.95,
-            clip=0.0,
-            optimizer="muon",
-            precision="bfloat16",
-        ),
-    ),
-    "nanogpt-gpu": Preset(
-        about="nanoGPT's configuration for a GPU: 10.7 M weights, a context of 256 characters, 5000 steps",
-        model=GPTConfig(
-            vocab_size=_ANY,
-            context_length=256,
-            d_model=384,
-            n_layers=6,
-            n_heads=6,
-            dropout=0.2,
-            bias=False,
-            fused=True,
-        ),
-        training=TrainingConfig(steps=5000, batch_size=64, precision="bfloat16"),
-    ),
-    "tiny": Preset(
-        about="a few thousand weights, seconds: to see that everything works",
-        model=GPTConfig(vocab_size=_ANY, context_length=32, d_model=32, n_layers=1, n_heads=2, bias=False),
-        training=TrainingConfig(
-            steps=200, batch_size=8, learning_rate=1e-2, warmup_steps=20, evaluation_interval=50
-        ),
-    ),
-}
-DEFAULT_PRESET = "laptop"
-
-
-class UsageError(Exception):
-    """The options do not fit together, or do not fit what is there."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is trained on what: all that the options and the checkpoint together say."""
-
-    corpus: Corpus
-    preset: str
-    tokenizer: CharTokenizer
-    model: GPTConfig | ModernGPTConfig
-    training: TrainingConfig
-    folder: Path
-    checkpoint: Checkpoint | None
-
-    def about(self) -> dict[str, Any]:
-        """What is kept in the checkpoint, so that the model can be used and the run resumed."""
-        return {
-            "corpus": self.corpus.name,
-            "sha256": _sha256(self.corpus),
-            "preset": self.preset,
-            "characters": self.tokenizer.characters,
-            "architecture": type(self.model).__name__,
-            "model": dataclasses.asdict(self.model),
-        }
+from llmlib.training import CheckpointError, Record, evaluate, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         device = _device(options.device)
-        run = _plan(options)
+        run = plan(options)
         return _train(run, device, as_json=options.json)
     except (CorpusError, CheckpointError) as error:
         print(error, file=sys.stderr)
@@ -222,87 +98,6 @@ def _device(wanted: str | None) -> torch.device:
         found = ", ".join(kind for kind in there if there[kind])
         raise UsageError(f"--device {wanted}: PyTorch finds no such device here. There is: {found}.")
     return torch.device(wanted)
-
-
-def _plan(options: argparse.Namespace) -> Run:
-    """The run that the options ask for; with --resume, the one that was begun."""
-    name = _corpus_name(options.corpus or "stories")
-    preset_name = options.preset or DEFAULT_PRESET
-    folder = options.out or Path("runs") / f"{Path(name).stem}-{preset_name}"
-    path = folder / "checkpoint.pt"
-    if options.resume:
-        return _begun(options, folder, path)
-    if path.exists() and not options.restart:
-        raise UsageError(
-            f"{folder} already holds a run. Go on with it by --resume, replace it by --restart, or choose "
-            "another folder by --out."
-        )
-
-    preset = PRESETS[preset_name]
-    corpus = load_corpus(name)
-    tokenizer = CharTokenizer.from_text(corpus.text)
-    training = preset.training
-    if options.steps is not None and options.steps != training.steps:
-        training = dataclasses.replace(
-            training,
-            steps=options.steps,
-            # A short run keeps its proportions: it must not be all warm-up.
-            warmup_steps=min(training.warmup_steps, options.steps // 10),
-            evaluation_interval=min(training.evaluation_interval, max(1, options.steps // 4)),
-        )
-    if options.seconds is not None:
-        training = dataclasses.replace(training, seconds=options.seconds)
-    if options.seed is not None:
-        training = dataclasses.replace(training, seed=options.seed)
-    run = Run(
-        corpus=corpus,
-        preset=preset_name,
-        tokenizer=tokenizer,
-        model=dataclasses.replace(preset.model, vocab_size=tokenizer.vocab_size),
-        training=training,
-        folder=folder,
-        checkpoint=None,
-    )
-    # The validation text, a tenth, needs two characters at least, the training text a window and one more.
-    needed = max(20, math.ceil((run.model.context_length + 1) / 0.9) + 1)
-    if len(corpus.text) < needed:
-        raise CorpusError(
-            f"{name} is too short for the preset {preset_name}: it has {len(corpus.text)} characters, and "
-            f"at least {needed} are needed. Use a longer text or --preset tiny."
-        )
-    return run
-
-
-def _begun(options: argparse.Namespace, folder: Path, path: Path) -> Run:
-    if not path.exists():
-        raise UsageError(f"There is no run to resume in {folder}. Leave out --resume to begin one.")
-    checkpoint = Checkpoint.load(path)
-    about = checkpoint.about
-    given = {
-        "corpus": (options.corpus and _corpus_name(options.corpus), about["corpus"]),
-        "preset": (options.preset, about["preset"]),
-        "steps": (options.steps, checkpoint.config.steps),
-        "seconds": (options.seconds, checkpoint.config.seconds),
-        "seed": (options.seed, checkpoint.config.seed),
-    }
-    for option, (now, then) in given.items():
-        if now is not None and now != then:
-            raise UsageError(
-                f"The run in {folder} was begun with --{option} {then}, not {now}. Leave --{option} out, or "
-                "begin another run by --out."
-            )
-    corpus = load_corpus(about["corpus"])
-    if _sha256(corpus) != about["sha256"]:
-        raise UsageError(f"{corpus.name} has changed since the run in {folder} was begun: it cannot go on.")
-    return Run(
-        corpus=corpus,
-        preset=about["preset"],
-        tokenizer=CharTokenizer(about["characters"]),
-        model=ARCHITECTURES[about.get("architecture", "GPTConfig")][0](**about["model"]),
-        training=checkpoint.config,
-        folder=folder,
-        checkpoint=checkpoint,
-    )
 
 
 def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
@@ -411,15 +206,6 @@ def _draw(records: Sequence[Record], loss: float, floors: dict[str, float], run:
     axes.grid(True)
     axes.legend()
     figure.savefig(path, dpi=150, facecolor="white")
-
-
-def _corpus_name(corpus: str) -> str:
-    """A name stays; a path becomes absolute, so that a run can be resumed from another folder."""
-    return corpus if corpus in CORPORA or not Path(corpus).exists() else str(Path(corpus).resolve())
-
-
-def _sha256(corpus: Corpus) -> str:
-    return hashlib.sha256(corpus.text.encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import torch
 
 from llmlib import train
 from llmlib.gpt import GPT, GPTConfig
+from llmlib.presets import PRESETS
 from llmlib.stories import stories_entropy
 from llmlib.training import Checkpoint
 
@@ -271,10 +272,10 @@ def test_no_network_names_the_default(tmp_path, monkeypatch, capsys):
 
 
 def test_every_preset_can_be_built():
-    for name, preset in train.PRESETS.items():
+    for name, preset in PRESETS.items():
         assert preset.about, name
         assert preset.training.steps >= preset.training.warmup_steps
-    cpu = train.PRESETS["nanogpt-cpu"]
+    cpu = PRESETS["nanogpt-cpu"]
     model, training = cpu.model, cpu.training
     assert (model.n_layers, model.n_heads, model.d_model, model.context_length) == (4, 4, 128, 64)
     assert (model.dropout, training.batch_size, training.steps, training.warmup_steps) == (0.0, 12, 2000, 100)
