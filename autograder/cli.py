@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--variant", metavar="ID", help="with --file: the variant that your class's notebook names"
     )
-    check.set_defaults(run=later("autograder.commands", "check"))
+    check.set_defaults(run=later("autograder.commands.checking", "check"))
 
     listing = subcommands.add_parser("exercises", help="list all exercises")
     listing.add_argument("--json", action="store_true", help="print the list as JSON")
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     listing.add_argument(
         "--chapter", type=int, action="append", metavar="N", help="only this chapter (may be repeated)"
     )
-    listing.set_defaults(run=later("autograder.commands", "exercises"))
+    listing.set_defaults(run=later("autograder.commands.listing", "exercises"))
 
     outputs = subcommands.add_parser(
         "outputs", help="compare what an executed notebook shows with the reference outputs"
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
         help="where it ran, or is to run (default: told from it)",
     )
     outputs.add_argument("--json", action="store_true", help="print the comparison as JSON")
-    outputs.set_defaults(run=later("autograder.commands", "outputs"))
+    outputs.set_defaults(run=later("autograder.commands.outputs", "outputs"))
 
     assemble = subcommands.add_parser(
         "assemble", help="build your own GPT, a package, from your answers that pass"
@@ -86,11 +86,11 @@ def parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("mygpt"), metavar="DIR", help="the package (default: mygpt)"
     )
     assemble.add_argument("--json", action="store_true", help="print whose each part is as JSON")
-    assemble.set_defaults(run=later("autograder.commands", "assemble"))
+    assemble.set_defaults(run=later("autograder.commands.assembly", "assemble"))
 
     progress = subcommands.add_parser("progress", help="show what you have done so far")
     progress.add_argument("--json", action="store_true", help="print it as JSON")
-    progress.set_defaults(run=later("autograder.commands", "progress"))
+    progress.set_defaults(run=later("autograder.commands.standing", "progress"))
 
     if importlib.util.find_spec("nbgrader") is not None:  # the extra [course]
         from autograder.classroom import commands as classroom

@@ -17,10 +17,10 @@ import nbformat
 from autograder import variants
 from autograder.classroom.chapters import find_chapter
 from autograder.classroom.journal import Journal
-from autograder.commands import _table
 from autograder.exercise import Chapter
 from autograder.files import write_atomically
 from autograder.stubs import release as as_released
+from autograder.table import print_table
 from autograder.usage import UsageError
 
 
@@ -112,7 +112,7 @@ def list_variants(options: argparse.Namespace) -> int:
         return 0
     header = ("number", "exercise", "variant", "your class", "what is asked for")
     shown = [(r["number"], r["exercise"], r["variant"], "✓" if r["yours"] else "", r["twist"]) for r in rows]
-    _table(f"The variants of {chapter.slug}", header, shown)
+    print_table(f"The variants of {chapter.slug}", header, shown)
     return 0
 
 

@@ -9,8 +9,9 @@ from contextlib import nullcontext
 import nbformat
 import pytest
 
-from autograder import cli, commands
+from autograder import cli
 from autograder.child import AnswerProcess
+from autograder.commands import checking
 from autograder.exercises import all_exercises, find
 from autograder.sandbox import LEVELS
 
@@ -34,7 +35,7 @@ def worker():
 @pytest.fixture
 def run(capfd, tmp_path, worker, monkeypatch):
     """Call the command line with an answer's text; gives the exit code, the parsed JSON and stderr."""
-    monkeypatch.setattr(commands, "AnswerProcess", lambda device: nullcontext(worker))
+    monkeypatch.setattr(checking, "AnswerProcess", lambda device: nullcontext(worker))
 
     def call(exercise, answer, *options):
         path = tmp_path / "answer.py"

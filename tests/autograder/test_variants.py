@@ -14,9 +14,10 @@ import pytest
 import torch
 from on_cuda import wrong_verdicts
 
-from autograder import commands, exercises, notebook, variants
+from autograder import exercises, notebook, variants
 from autograder.child import AnswerProcess
 from autograder.cli import main
+from autograder.commands import assembly
 from autograder.exercise import PUBLIC
 from autograder.grading import grade_callable
 from autograder.library import cut_for
@@ -337,9 +338,9 @@ def test_a_model_is_assembled_from_answers_to_the_book_s_exercises(tmp_path, mon
     folder.mkdir()
     line = variants.check_cell("causal_mask", "3.3", "strict")
     learners(tmp_path, STRICT, line).rename(folder / "03-attention.ipynb")
-    monkeypatch.setattr(commands.assembling, "parts_of_the_model", lambda: (exercises.find("3.3"),))
-    monkeypatch.setattr(commands, "AnswerProcess", contextlib.nullcontext)
-    passed, reasons = commands._passed_answers(tmp_path)
+    monkeypatch.setattr(assembly.assembling, "parts_of_the_model", lambda: (exercises.find("3.3"),))
+    monkeypatch.setattr(assembly, "AnswerProcess", contextlib.nullcontext)
+    passed, reasons = assembly._passed_answers(tmp_path)
     assert not passed and "your class's variant (strict)" in reasons["attention.causal_mask"]
 
 
