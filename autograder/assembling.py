@@ -6,14 +6,11 @@ is still the course's is marked as such. The package stands alone: it imports no
 
 from __future__ import annotations
 
-import ast
-import builtins
 import hashlib
 import json
 import os
 import re
 import subprocess
-import symtable
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -21,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import llmlib
-from autograder import exercises, slicing
+from autograder import exercises
 from autograder.answers import Answer
 from autograder.exercise import Exercise
+from autograder.grafting import marked, target_of, top_level, with_answer
 
 ROOTS = ("gpt", "generation", "train")  # what a GPT needs to be made, trained and sampled from
 RECORD = "assembled.json"
@@ -100,10 +98,10 @@ def modules_needed(roots: Iterable[str] = ROOTS) -> list[str]:
 
 def parts_of_the_model() -> list[Exercise]:
     """The exercises whose functions or classes stand in the package, in the order of the course."""
-    modules = {name: _top_level(_source(name)) for name in modules_needed()}
+    modules = {name: top_level(_source(name)) for name in modules_needed()}
     # A bug hunt may be on a piece of the library too; one on a piece of its own is no part of the model.
     written = (e for e in exercises.all_exercises() if e.reference is not None)
-    return [e for e in written if _target(e) in modules.get(e.name.split(".")[0], ())]
+    return [e for e in written if target_of(e) in modules.get(e.name.split(".")[0], ())]
 
 
 def assemble(answers: Mapping[str, Answer], reasons: Mapping[str, str], name: str = "mygpt") -> Assembly:
@@ -122,10 +120,10 @@ def assemble(answers: Mapping[str, Answer], reasons: Mapping[str, str], name: st
             answer = answers.get(exercise.name)
             why = reasons.get(exercise.name, "no answer was found")
             if answer is not None:
-                source, trouble = _with_answer(source, exercise, answer)
+                source, trouble = with_answer(source, exercise, answer)
                 why = trouble or ""
             if answer is None or why:
-                source = _marked(source, exercise)
+                source = marked(source, exercise)
             parts.append(Part(exercise, module, "the course's" if why else "yours", why))
         files[f"{module}.py"] = _renamed(source, name)
     return Assembly(files, tuple(sorted(parts, key=lambda p: tuple(map(int, p.exercise.number.split("."))))))
@@ -211,111 +209,6 @@ def _source(module: str) -> str:
 
 def _renamed(source: str, name: str) -> str:
     return re.sub(r"\bllmlib\b", name, source)
-
-
-def _target(exercise: Exercise) -> str:
-    """The top-level name in the module: a function, or the class of a method."""
-    return exercise.name.split(".")[1]
-
-
-def _marked(source: str, exercise: Exercise) -> str:
-    return _replaced(
-        source,
-        _target(exercise),
-        slicing.definition(source, _target(exercise)),
-        f"# The course's own, until your answer to exercise {exercise.number} passes.",
-    )
-
-
-def _replaced(source: str, target: str, text: str, comment: str) -> str:
-    old = slicing.definition(source, target)
-    assert source.count(old) == 1
-    return source.replace(old, f"{comment}\n{text}")
-
-
-def _with_answer(source: str, exercise: Exercise, answer: Answer) -> tuple[str, str | None]:
-    """The module with the answer in it, or the module as it was and the reason."""
-    target = _target(exercise)
-    tree = ast.parse(answer.source)
-    own = [n for n in tree.body if isinstance(n, slicing.Definition) and n.name == target]
-    if not own:
-        return source, f"the answer cell has no `def` or `class` of the name {target}"
-    lines = answer.source.split("\n")
-    first = min([own[-1].lineno, *(decorator.lineno for decorator in own[-1].decorator_list)])
-    text = "\n".join(lines[first - 1 : own[-1].end_lineno])
-    chapter = exercises.find_chapter(exercise.chapter)
-    offered = _offered([chapter.imports, *answer.helpers, answer.source], target)
-    there = _top_level(source)
-    needed: dict[str, str] = {}
-    waiting = _free_names(text)
-    while waiting:
-        name = waiting.pop()
-        if name in there or name in needed or hasattr(builtins, name):
-            continue
-        if name not in offered:
-            return source, f"it uses the name {name}, which neither the module nor the answer defines"
-        needed[name] = offered[name]
-        if not offered[name].startswith(("import ", "from ")):
-            waiting |= _free_names(offered[name]) - {name}
-    imports = sorted({s for s in needed.values() if s.startswith(("import ", "from "))})
-    helpers = [s for s in dict.fromkeys(needed.values()) if not s.startswith(("import ", "from "))]
-    comment = f"# Yours: exercise {exercise.number}, {exercise.title}."
-    helpers_first = "".join(f"{helper}\n\n\n" for helper in reversed(helpers))
-    source = _replaced(source, target, text, f"{helpers_first}{comment}" if helpers else comment)
-    return _with_imports(source, imports), None
-
-
-def _offered(sources: Iterable[str], target: str) -> dict[str, str]:
-    """By name, what the chapter's imports and the learner's own cells define; the last one counts."""
-    offered: dict[str, str] = {}
-    for source in sources:
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                for alias in node.names:
-                    single = type(node)(**{**dict(ast.iter_fields(node)), "names": [alias]})
-                    offered[alias.asname or alias.name.split(".")[0]] = ast.unparse(single)
-            elif isinstance(node, slicing.Definition):
-                if node.name != target:
-                    offered[node.name] = _text_of(node, source)
-            elif isinstance(node, ast.Assign):
-                names = [name.id for name in node.targets if isinstance(name, ast.Name)]
-                offered |= dict.fromkeys(names, _text_of(node, source))
-    return offered
-
-
-def _text_of(node: ast.stmt, source: str) -> str:
-    """As its author wrote it; a decorated definition has lines above its own."""
-    decorated = getattr(node, "decorator_list", [])
-    return ast.unparse(node) if decorated else ast.get_source_segment(source, node) or ast.unparse(node)
-
-
-def _top_level(source: str) -> set[str]:
-    symbols = symtable.symtable(source, "module", "exec").get_symbols()
-    return {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
-
-
-def _free_names(text: str) -> set[str]:
-    """The global names that a definition uses, in its annotations too."""
-    module = symtable.symtable(text, "answer", "exec")
-    found: set[str] = set()
-    waiting = [module]
-    while waiting:
-        table = waiting.pop()
-        waiting += table.get_children()
-        found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and s.is_global()}
-        if table is module:
-            found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and not s.is_assigned()}
-    return found - {"__class__"}
-
-
-def _with_imports(source: str, imports: list[str]) -> str:
-    """The module with these imports after its last one of the top level."""
-    if not imports:
-        return source
-    tree = ast.parse(source)
-    last = max(n.end_lineno or 0 for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom))
-    lines = source.split("\n")
-    return "\n".join([*lines[:last], *imports, *lines[last:]])
 
 
 def model_card(assembly: Assembly, agreement: str, name: str = "mygpt") -> str:

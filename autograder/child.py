@@ -17,12 +17,13 @@ import torch
 
 from autograder import exercises, wire
 from autograder.exercise import Case, Exercise
-from autograder.grading import broken, grade_function, grade_value, look_ahead, own_randomness, ungraded
+from autograder.grading import broken, grade_function, grade_value, look_ahead, ungraded
 from autograder.library import cut_for, signature_of
 from autograder.outcome import Failure, Outcome
 from autograder.parents import Parent
 from autograder.report import Report
 from autograder.sandbox import Confined, Isolation, Limits, has_bubblewrap, isolation_of
+from autograder.surroundings import own_randomness
 
 MOST_GROUNDS = 12  # parents that wait with the ground of an exercise laid: more than a chapter has
 LOCK_SECONDS = 30.0  # forking and locking in

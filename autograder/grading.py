@@ -21,8 +21,9 @@ from autograder.exercise import Case, Check, Exercise
 from autograder.judging import compare, expect
 from autograder.outcome import Failure, Outcome
 from autograder.report import OPEN, CheckResult, Mistake, Report
-from autograder.running import LocalRunner, Runner, own_randomness, quiet
+from autograder.running import LocalRunner, Runner
 from autograder.shrinking import axes_of
+from autograder.surroundings import own_randomness, quiet
 
 # Failures of an answer that runs; after the others a hint on the idea would lead away from the error.
 HINT_HELPS = (None, "forbidden", "reference")

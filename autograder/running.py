@@ -8,31 +8,24 @@ and the course's own solution, are refused.
 
 from __future__ import annotations
 
-import functools
-import importlib
 import inspect
-import io
 import linecache
 import signal
-import sys
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
-from functools import cache
+from contextlib import contextmanager, nullcontext
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from autograder.calling import as_call, copy_value, face, make, ready
 from autograder.checks import Case
 from autograder.outcome import Failure, Outcome, Refused
+from autograder.watching import Watch
 
 
 class Runner(Protocol):
@@ -111,7 +104,7 @@ class LocalRunner:
         then: Callable[[Any], None] | None = None,
     ) -> tuple[Any, Failure | None]:
         """The answer's value. The parameters that it worked with are put into `weights`."""
-        watch = _Watch(self.forbidden, code_of(face(self.reference, case))) if self.watched else None
+        watch = Watch(self.forbidden, code_of(face(self.reference, case))) if self.watched else None
         try:
             with self._time_limit(), torch.set_grad_enabled(gradients), watch or nullcontext():
                 call, parameters = ready(self.answer, case, self.device)
@@ -158,89 +151,6 @@ class LocalRunner:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-
-
-class _Watch:
-    """Refuses library functions by name and by operator, and the course's solution by its code object.
-
-    `TorchFunctionMode` sees `F.softmax` and `x.softmax`; `TorchDispatchMode` sees what reaches the operators
-    by any other road (`torch._C`, `torch.ops`); the profiler hook sees the reference called by any name.
-    """
-
-    def __init__(self, forbidden: frozenset[str], reference_code: CodeType | None):
-        self.hit: Failure | None = None
-        self.modes = (_FunctionWatch(forbidden, self), _OperatorWatch(forbidden, self)) if forbidden else ()
-        self.reference_code = reference_code
-
-    def refuse(self, failure: Failure) -> None:
-        self.hit = self.hit or failure
-        raise Refused(failure)
-
-    def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and frame.f_code is self.reference_code:
-            sys.setprofile(None)
-            self.refuse(
-                Failure(
-                    "reference", "this calls the course's own solution; the exercise is to write it yourself"
-                )
-            )
-
-    def __enter__(self) -> None:
-        for mode in self.modes:
-            mode.__enter__()
-        if self.reference_code is not None:
-            self._previous = sys.getprofile()
-            sys.setprofile(self._profile)
-
-    def __exit__(self, *error: Any) -> None:
-        if self.reference_code is not None:
-            sys.setprofile(self._previous)
-        for mode in reversed(self.modes):
-            mode.__exit__(*error)
-
-
-def _library_failure(name: str) -> Failure:
-    return Failure(
-        "forbidden",
-        f"this calls `{name}`, which is what the exercise asks you to write from simpler operations",
-    )
-
-
-class _FunctionWatch(TorchFunctionMode):
-    def __init__(self, forbidden: frozenset[str], watch: _Watch):
-        super().__init__()
-        # By the function itself: `torch.overrides.resolve_name` needs two seconds to build its table.
-        self.forbidden = {id(_function(name)): name for name in forbidden if not name.startswith("aten::")}
-        self.watch = watch
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if name := self.forbidden.get(id(func)):
-            self.watch.refuse(_library_failure(name))
-        return func(*args, **(kwargs or {}))
-
-
-@cache
-def _function(dotted: str) -> Any:
-    """The library function with this public name, kept alive so that its id stays its own."""
-    root, *parts = dotted.split(".")
-    return functools.reduce(getattr, parts, importlib.import_module(root))
-
-
-class _OperatorWatch(TorchDispatchMode):
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # True, the default, imports all of torch._dynamo at the first operator: more than a second.
-        return False
-
-    def __init__(self, forbidden: frozenset[str], watch: _Watch):
-        super().__init__()
-        self.forbidden, self.watch = forbidden, watch
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func._schema.name
-        if name in self.forbidden:
-            self.watch.refuse(_library_failure(name.replace("aten::", "torch.ops.aten.")))
-        return func(*args, **(kwargs or {}))
 
 
 def _backward(value: Any) -> None:
@@ -314,38 +224,3 @@ def describe(error: BaseException, answer: Any = None, source_file: str | None =
         return Failure("not attempted", sentence, name, line)
     line_text = linecache.getline(source_file, line).strip() if source_file and line else ""
     return Failure("exception", f"{name}: {text.splitlines()[0][:300]}", name, line, line_text)
-
-
-class _Nowhere(io.TextIOBase):
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def writable(self) -> bool:
-        return True
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """What an answer prints or warns while checked stays unseen: nbgrader takes stderr for a failure."""
-    nowhere = _Nowhere()
-    with redirect_stdout(nowhere), redirect_stderr(nowhere), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def set_seed(seed: int) -> None:
-    """As `torch.manual_seed`, which notes a whole traceback for the GPU's sake where no GPU is in use."""
-    seeded = torch if torch.cuda.is_initialized() else torch.default_generator
-    seeded.manual_seed(seed)
-
-
-@contextmanager
-def own_randomness(seed: int) -> Iterator[None]:
-    """A check leaves the learner's random numbers and default dtype as it found them."""
-    dtype = torch.get_default_dtype()
-    with torch.random.fork_rng(devices=[]):
-        set_seed(seed)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
