@@ -2,8 +2,8 @@
 
 A frame is a length, a JSON text and the tensors' bytes. What can be carried: None, bool, int, float, str,
 bytes, list, tuple, dict with plain keys, tensor, nested at most six deep, 64 MB in all; and the recipe of a
-value that is made on the other side. Reading is bounded
-the same way, since the other side may be hostile.
+value that is made on the other side. A number of NumPy arrives as Python's. Reading is bounded the same way,
+since the other side may be hostile.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import asdict, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,6 +37,8 @@ _DTYPES = {
         torch.float16, torch.bfloat16, torch.float32, torch.float64,
     )
 }  # fmt: skip
+# NumPy's numbers are numbers: an answer that came by them is not wrong for it.
+_NUMPY = ((np.bool_, bool), (np.integer, int), (np.floating, float), (np.str_, str))
 
 
 class WireError(ValueError):
@@ -148,6 +151,9 @@ def _encode(value: Any, blobs: list[bytes], depth: int) -> Any:
         return _encode(Made(f"{type(value).__module__}:{type(value).__qualname__}", made), blobs, depth)
     if isinstance(value, Tensor):
         return {"tensor": _encode_tensor(value, blobs)}
+    for kind, plain in _NUMPY:
+        if isinstance(value, kind):
+            return _encode(plain(value), blobs, depth)
     raise WireError(f"a value of type {type(value).__name__} is not plain data")
 
 

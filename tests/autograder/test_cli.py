@@ -73,6 +73,18 @@ def test_right_answer(run):
     assert verdict["isolation"] in LEVELS and verdict["misconception"] is None and verdict["hint"] is None
 
 
+def test_a_right_number_of_numpy_is_a_right_number(run):
+    answer = """
+        import numpy as np
+
+        def paired_bootstrap(first, second, draws):
+            a, b = (scores.double().numpy()[draws.numpy()].mean(axis=1) for scores in (first, second))
+            return np.mean(a > b)
+    """
+    _, verdict, _ = run("9.7", answer)
+    assert verdict["status"] == "passed", verdict["reason"]
+
+
 def test_by_dotted_name_and_with_a_seed(run):
     _, verdict, _ = run("attention.causal_mask", RIGHT, "--seed", "7")
     assert verdict["seed"] == 7 and verdict["exercise"] == "attention.causal_mask"

@@ -7,6 +7,7 @@ import json
 import random
 import struct
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,6 +58,29 @@ def test_a_transposed_view_arrives_transposed():
 def test_special_numbers_cross():
     nan, infinite, big = through([float("nan"), float("-inf"), 2**80])
     assert nan != nan and infinite == float("-inf") and big == 2**80
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.float64(0.25), 0.25),
+        (np.float32(0.5), 0.5),
+        (np.longdouble(2), 2.0),
+        (np.int64(-7), -7),
+        (np.uint8(255), 255),
+        (np.bool_(True), True),
+        (np.str_("é"), "é"),
+    ],
+)
+def test_a_number_of_numpy_arrives_as_python_s(value, plain):
+    back = through([value, (value,), {"a": value}])
+    assert back == [plain, (plain,), {"a": plain}]
+    assert type(back[0]) is type(plain)
+
+
+def test_an_array_of_numpy_does_not_cross():
+    with pytest.raises(wire.WireError, match="ndarray is not plain"):
+        through(np.zeros(2))
 
 
 class Impostor(torch.Tensor):
