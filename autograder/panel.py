@@ -51,7 +51,7 @@ class Points(int):
         return made
 
     def in_words(self) -> str:
-        return f"{self} of {self.of} points"
+        return f"{self} of {self.of} points" if self.of else "no points: no check has just run"
 
     _repr_html_ = in_words
 
