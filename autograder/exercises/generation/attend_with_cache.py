@@ -29,7 +29,7 @@ def _case(
 
 
 def _one_token(g: torch.Generator) -> Iterator[Case]:
-    yield _case(g, (), 3, 1)
+    yield _case(g, (), 3, 1, d_k=6)  # d_k differs from the number of keys: a forgotten transpose shows
     yield _case(g, (), 5, 1, d_k=2, d_v=5)
 
 
@@ -41,10 +41,11 @@ def _many_texts(g: torch.Generator) -> Iterator[Case]:
 def _several_tokens(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, (2,), 4, 3)
     yield _case(g, (2, 2), 2, 5)
+    yield _case(g, (), 3, 3)  # past and new may be equally long
 
 
 def _no_past(g: torch.Generator) -> Iterator[Case]:
-    yield _case(g, (2,), 0, 4)
+    yield _case(g, (2,), 0, 5)
     yield _case(g, (2, 3), 0, 1)
 
 
@@ -139,6 +140,13 @@ def _two_softmaxes(query, key, value, past_key, past_value):
     return output, keys, values
 
 
+def _masked_with_zero(query, key, value, past_key, past_value):
+    keys, values = _grown(past_key, key), _grown(past_value, value)
+    scores = query @ keys.transpose(-2, -1) / query.shape[-1] ** 0.5
+    hidden = ~_mask(past_key.shape[-2], key.shape[-2])
+    return scores.masked_fill(hidden, 0.0).softmax(dim=-1) @ values, keys, values
+
+
 def _variant_after(join):
     def attend(query, key, value, past_key, past_value):
         keys, values = join(past_key, key), join(past_value, value)
@@ -205,6 +213,31 @@ MISCONCEPTIONS = (
         "the new queries get the first rows of the whole text's mask, not the last",
         "The new tokens stand at the end of the text. How many positions does the first of them see?",
         _variant(lambda past, new: causal_mask(past + new)[:new]),
+    ),
+    Misconception(
+        "mask-of-the-beginning-for-pieces",
+        "a piece of several tokens gets the first rows of the whole text's mask",
+        "PyTorch's `is_causal=True` begins its mask at the first *key*, too. The new tokens stand at the "
+        "end: how many positions does the first of them see?",
+        _variant(lambda past, new: None if new == 1 else causal_mask(past + new)[:new]),
+    ),
+    Misconception(
+        "no-mask-at-the-beginning",
+        "there is no mask where there is no past",
+        "Nothing is in the cache yet, but the first of four new tokens must not see the other three.",
+        _variant(lambda past, new: _mask(past, new) if past else None),
+    ),
+    Misconception(
+        "inverted",
+        "the mask is the wrong way round: the new tokens see the future alone",
+        "In this course a mask is True where a token may look.",
+        _variant(lambda past, new: ~_mask(past, new)),
+    ),
+    Misconception(
+        "masked-with-zero",
+        "hidden scores become 0, not minus infinity",
+        "Softmax makes of a score 0 a positive weight.",
+        _masked_with_zero,
     ),
     Misconception(
         "strictly-earlier",

@@ -32,6 +32,7 @@ def _several(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, 2, 7, 5)
     yield _case(g, 4, 3, 4, spread=2.0)
     yield _case(g, 2, 5, 3, spread=3.0)
+    yield from _fewer_than_beams(g)
 
 
 def _one_wins(g: torch.Generator) -> Iterator[Case]:
@@ -40,6 +41,16 @@ def _one_wins(g: torch.Generator) -> Iterator[Case]:
     scores = torch.tensor([-1.0, -30.0, -40.0]) - torch.rand(3, generator=g)
     yield Case({**case.arguments, "scores": scores.flip(0)})
     yield Case({**case.arguments, "scores": scores})
+
+
+def _fewer_than_beams(g: torch.Generator) -> Iterator[Case]:
+    """More beams than continuations, and the best of these follow the beams that are behind."""
+    for width in (2, 1):
+        sure = torch.eye(5)[torch.randperm(5, generator=g)[:4]]
+        sure = 5 * sure * torch.tensor([0, 0, 1, 1])[:, None]
+        scores = -1 - torch.tensor([0.0, 0.1, 0.2, 0.3]) - 0.05 * torch.rand(4, generator=g)
+        rows = (sure + 0.3 * normal(g, 4, 5)).log_softmax(dim=-1)
+        yield Case({"scores": scores, "log_probabilities": rows, "width": width})
 
 
 def _few(g: torch.Generator) -> Iterator[Case]:
@@ -145,6 +156,36 @@ def _as_many_as_tokens(scores, log_probabilities, width):
     return _best_of_all(scores[:, None] + log_probabilities, min(width, log_probabilities.shape[1]))
 
 
+def _best_beams_first(scores, log_probabilities, width):
+    """Only as many beams are continued as continuations are wanted."""
+    kept = scores.topk(min(width, len(scores))).indices
+    origins, tokens, totals = _best_of_all((scores[:, None] + log_probabilities)[kept], width)
+    return kept[origins], tokens, totals
+
+
+def _probabilities(scores, log_probabilities, width):
+    return _best_of_all(scores[:, None].exp() * log_probabilities.exp(), width)
+
+
+def _as_many_as_beams(scores, log_probabilities, width):
+    return _best_of_all(scores[:, None] + log_probabilities, min(width, len(scores)))
+
+
+def _divided_by_width(scores, log_probabilities, width):
+    totals = (scores[:, None] + log_probabilities).flatten()
+    best = totals.topk(min(width, len(totals)))
+    return best.indices // width, best.indices % width, best.values
+
+
+def _first_beams_first(scores, log_probabilities, width):
+    return tuple(part[:width] for part in _width_for_each_beam(scores, log_probabilities, width))
+
+
+def _old_scores(scores, log_probabilities, width):
+    origins, tokens, _ = _best_of_all(scores[:, None] + log_probabilities, width)
+    return origins, tokens, scores[origins]
+
+
 def _one_for_each_unsorted(scores, log_probabilities, width):
     totals, tokens = (scores[:, None] + log_probabilities).max(dim=1)
     return torch.arange(len(scores), device=scores.device), tokens, totals
@@ -181,6 +222,42 @@ MISCONCEPTIONS = (
         "every beam gets its own best continuation, and `width` is not asked",
         "All continuations of all beams compete. A beam may have several among the best, or none.",
         _one_for_each_unsorted,
+    ),
+    Misconception(
+        "best-beams-first",
+        "only the best `width` beams are continued, and the others are gone before they are compared",
+        "A beam that is behind may have the best continuation. What competes are continuations, not beams.",
+        _best_beams_first,
+    ),
+    Misconception(
+        "probabilities",
+        "probabilities come back, not their logarithms",
+        "What came in are logarithms, and the next step adds to what you return.",
+        _probabilities,
+    ),
+    Misconception(
+        "as-many-as-beams",
+        "there are never more continuations than there are beams",
+        "Every beam is continued by every token. A single beam may have `width` continuations.",
+        _as_many_as_beams,
+    ),
+    Misconception(
+        "divided-by-width",
+        "places in the flat list are taken apart by `width`",
+        "How long is a row of the table that was flattened?",
+        _divided_by_width,
+    ),
+    Misconception(
+        "first-beams-first",
+        "the first beam's best continuations come first, then the second's, until `width` is full",
+        "All continuations of all beams compete in one list.",
+        _first_beams_first,
+    ),
+    Misconception(
+        "old-scores",
+        "the choice is right, but the third result holds the scores from before this step",
+        "The new score is the sum: what the beam had, and what the token adds.",
+        _old_scores,
     ),
     Misconception(
         "scores-ignored",

@@ -33,6 +33,9 @@ def _even(g: torch.Generator) -> Iterator[Case]:
 def _uneven(g: torch.Generator) -> Iterator[Case]:
     for size in (3, 4, 5):
         yield Case({"counts": _counts(g, size), "probabilities": _shares(g, size)})
+    counts = _counts(g, 4)
+    counts[int(torch.randint(4, (), generator=g))] = 0  # possible, and did not come
+    yield Case({"counts": counts, "probabilities": _shares(g, 4)})
 
 
 def _with_impossible(g: torch.Generator, counted: int) -> Case:
@@ -79,6 +82,37 @@ def _thrown_away(counts, probabilities):
     return float(((counts - expected) ** 2 / expected).sum()), len(counts) - 1
 
 
+def _drawn_alone(counts, probabilities):
+    """What did not come is left out, whether it could have come or not."""
+    came = counts > 0
+    freedom = int(came.sum()) - 1
+    expected = (counts.sum() * probabilities)[came]
+    return float(((counts[came] - expected) ** 2 / expected).sum()), freedom
+
+
+def _not_drawn_left_out(counts, probabilities):
+    possible = (probabilities > 0) & (counts > 0)
+    freedom = int((probabilities > 0).sum()) - 1
+    if counts[probabilities == 0].any():
+        return math.inf, freedom
+    expected = (counts.sum() * probabilities)[possible]
+    return float(((counts[possible] - expected) ** 2 / expected).sum()), freedom
+
+
+def _infinite_anyway(counts, probabilities):
+    possible = probabilities > 0
+    freedom = int(possible.sum()) - 1
+    if not possible.all():
+        return math.inf, freedom
+    expected = counts.sum() * probabilities
+    return float(_pearson(counts, expected, probabilities, counts.sum()).sum()), freedom
+
+
+def _freedom_first(counts, probabilities):
+    statistic, freedom = _variant(term=_pearson)(counts, probabilities)
+    return freedom, statistic
+
+
 def _p_value(counts, probabilities):
     possible = probabilities > 0
     freedom = int(possible.sum()) - 1
@@ -90,6 +124,42 @@ def _p_value(counts, probabilities):
 
 
 MISCONCEPTIONS = (
+    Misconception(
+        "outcomes-for-draws",
+        "what is expected is computed from the number of outcomes, not from the number of draws",
+        "`len(counts)` is how many outcomes there are. How often was drawn in all?",
+        _variant(term=lambda c, e, p, n: (c - len(c) * p) ** 2 / (len(c) * p)),
+    ),
+    Misconception(
+        "equally-likely",
+        "all outcomes are expected equally often",
+        "Each outcome has a probability of its own.",
+        _variant(term=lambda c, e, p, n: (c - n / (p > 0).sum()) ** 2 / (n / (p > 0).sum())),
+    ),
+    Misconception(
+        "drawn-alone",
+        "an outcome takes part if it was drawn, not if it is possible",
+        "What was expected and did not come adds to the statistic as well. What decides is the probability.",
+        _drawn_alone,
+    ),
+    Misconception(
+        "not-drawn-left-out",
+        "a possible outcome that was never drawn adds nothing",
+        "Ten were expected and none came: is that no difference?",
+        _not_drawn_left_out,
+    ),
+    Misconception(
+        "infinite-anyway",
+        "an impossible outcome makes the statistic infinite, even if it was not drawn",
+        "That it did not come is just what was expected.",
+        _infinite_anyway,
+    ),
+    Misconception(
+        "freedom-first",
+        "the degrees of freedom come before the statistic",
+        "The statistic first, then the degrees of freedom.",
+        _freedom_first,
+    ),
     Misconception(
         "not-squared",
         "the differences are not squared",

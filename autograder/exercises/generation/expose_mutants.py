@@ -124,6 +124,7 @@ def _two_rows() -> list[dict[str, Any]]:
     rows = [[1.0, 3.0, -1.0, 2.0, 0.0], [2.0, -1.5, 0.5, -0.5, 1.5]]
     return [
         {"filter": "top_k", "logits": rows, "value": 2},
+        {"filter": "top_k", "logits": [[1.0, 2.0, 2.0]], "value": 1},
         {"filter": "top_p", "logits": rows, "value": 0.8},
         {"filter": "top_p", "logits": rows, "value": 0.5},
         {"filter": "top_p", "logits": rows, "value": 0.95},
@@ -136,7 +137,7 @@ def _one_for_each() -> list[dict[str, Any]]:
     rows = [[0.0, 4.0, 3.0, -2.0, 1.0, 2.5], [5.0, -3.0, 1.0, 2.0, 4.0, -1.0]]
     said = [[1, 3, 3], [4, 1, 1]]
     return [
-        {"filter": "top_k", "logits": torch.tensor(rows), "value": 3},
+        {"filter": "top_k", "logits": torch.tensor([*rows, [1.0, 1.0, 2.0, 3.0, 1.0, 0.0]]), "value": 3},
         {"filter": "top_p", "logits": torch.tensor(rows), "value": 0.85},
         {"filter": "top_p", "logits": torch.tensor(rows), "value": 0.97},
         {"filter": "min_p", "logits": torch.tensor(rows), "value": 0.2},
@@ -150,6 +151,7 @@ def _drawn() -> list[dict[str, Any]]:
     said = torch.tensor([[0, 5, 0, 5], [6, 2, 2, 4], [1, 4, 4, 3]])
     return [
         *({"filter": "top_k", "logits": rows, "value": k} for k in (2, 3)),
+        {"filter": "top_k", "logits": torch.zeros(1, 4), "value": 3},
         *({"filter": "top_p", "logits": rows, "value": p} for p in (0.5, 0.7, 0.9)),
         *({"filter": "min_p", "logits": rows, "value": p} for p in (0.05, 0.3)),
         {"filter": "repetition_penalty", "logits": rows, "value": 1.7, "tokens": said},
@@ -174,7 +176,7 @@ EXERCISE = Exercise(
     hints=(
         "Sorted logits hide whatever has to do with sorting. One row hides whatever mixes rows up.",
         "Positive logits alone hide what happens to negative ones. Tokens that occur once hide how often is "
-        "counted.",
+        "counted. And where no two logits are equal, nobody sees what a filter does with equals.",
         "Take two rows of five unsorted logits of both signs, whose likeliest tokens differ, and for each "
         "filter a value that keeps some tokens and rules out others.",
     ),

@@ -6,8 +6,11 @@ Those that no probe of 8.5 is asked to expose stand apart, in `TOP_P_DETAILS` an
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from autograder.exercise import Misconception
 
@@ -238,9 +241,61 @@ def _right(logits, p):
     return logits if p == 1 else _certain_tail_lost(logits, p)
 
 
-def _nearly_infinite(logits, p):
-    kept = _right(logits, p)
-    return kept.where(kept.isfinite(), -1e9)
+def _finite(lowest: float) -> Callable[..., Tensor]:
+    def filled(logits, p):
+        kept = _certain_tail_lost(logits, p)
+        return kept.where(kept.isfinite(), lowest)
+
+    return filled
+
+
+def _the_other_ones(logits, p):
+    kept = _certain_tail_lost(logits, p)
+    return logits.masked_fill(kept.isfinite(), -torch.inf)
+
+
+def _taken_out(logits, p):
+    return logits[_certain_tail_lost(logits, p).isfinite()]
+
+
+def _zero_probabilities(logits, p):
+    return logits.softmax(dim=-1) * _certain_tail_lost(logits, p).isfinite()
+
+
+def _log_probabilities_first(logits, p):
+    return _certain_tail_lost(logits.log_softmax(dim=-1), p)
+
+
+def _along_the_first_axis(logits, p):
+    return _certain_tail_lost(logits.movedim(0, -1), p).movedim(-1, 0)
+
+
+def _tail_up_to_p(logits, p):
+    ordered, order = logits.sort(dim=-1)
+    goes = ordered.softmax(dim=-1).cumsum(dim=-1) <= p
+    goes[..., -1] = False
+    return logits.masked_fill(torch.zeros_like(goes).scatter(-1, order, goes), -torch.inf)
+
+
+def _shifted_back(logits, p):
+    """The mask of what goes is moved by one place in the wrong direction."""
+    ordered, order = logits.sort(dim=-1, descending=True)
+    goes = ordered.softmax(dim=-1).cumsum(dim=-1) >= p
+    goes = torch.cat([goes[..., 1:], goes[..., -1:]], dim=-1)
+    goes[..., 0] = False
+    return logits.masked_fill(torch.zeros_like(goes).scatter(-1, order, goes), -torch.inf)
+
+
+def right_at_one(mistakes: tuple[Misconception, ...]) -> tuple[Misconception, ...]:
+    """The same mistakes of somebody who knows that nothing is ruled out where p is 1."""
+
+    def spared(answer: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda logits, p: logits.clone() if p == 1 else answer(logits, p)
+
+    return tuple(
+        replace(m, id=f"{m.id}-below-one", title=f"{m.title} (where p is below 1)", answer=spared(m.answer))
+        for m in mistakes
+    )
 
 
 TOP_P_DETAILS = (
@@ -262,7 +317,56 @@ TOP_P_DETAILS = (
         "a large negative number stands in the place of minus infinity",
         "The next filter may ask which logits are infinite. Python writes minus infinity as `-torch.inf` or "
         "`-math.inf`.",
-        _nearly_infinite,
+        _finite(-1e9),
+    ),
+    Misconception(
+        "smallest-number",
+        "the smallest finite number stands in the place of minus infinity",
+        "The next filter may ask which logits are infinite. Python writes minus infinity as `-torch.inf` or "
+        "`-math.inf`.",
+        _finite(torch.finfo(torch.float32).min),
+    ),
+    Misconception(
+        "the-other-ones",
+        "what should stay is ruled out, and what should go stays",
+        "Say in words what your mask is True for, and what is done where it is True.",
+        _the_other_ones,
+    ),
+    Misconception(
+        "taken-out",
+        "what is ruled out is taken out of the row, which becomes shorter",
+        "A token is known by its place in the row. The row keeps its length.",
+        _taken_out,
+    ),
+    Misconception(
+        "zero-probabilities",
+        "probabilities are returned, with 0 for what is ruled out",
+        "The next step takes logits, and applies softmax itself. Which logit becomes probability 0?",
+        _zero_probabilities,
+    ),
+    Misconception(
+        "along-the-first-axis",
+        "the first axis is taken for the vocabulary, and it is the batch as soon as there is one",
+        "The vocabulary is the last axis, `dim=-1`: for the sort, for the softmax and for the sum.",
+        _along_the_first_axis,
+    ),
+    Misconception(
+        "tail-up-to-p",
+        "the least likely tokens go until *they* have p together",
+        "What stays has to reach p. How much may go, at most?",
+        _tail_up_to_p,
+    ),
+    Misconception(
+        "shifted-back",
+        "the mask is moved by one place in the wrong direction, and two tokens too many go",
+        "The token with which the sum reaches p has to stay. Does it, in the worked example?",
+        _shifted_back,
+    ),
+    Misconception(
+        "log-probabilities-first",
+        "log-probabilities stand in the result, not the logits that came",
+        "Compare with probabilities if you like, but a token that stays keeps its logit as it is.",
+        _log_probabilities_first,
     ),
     Misconception(
         "log-probabilities",
@@ -433,7 +537,70 @@ def _every_time_for_all_rows(logits, tokens, penalty):
     return result
 
 
+def _each_time_and_always_divided(logits, tokens, penalty):
+    times = torch.zeros_like(logits).scatter_add(-1, tokens, torch.ones_like(tokens, dtype=logits.dtype))
+    return logits / penalty**times
+
+
+def _negative_left_alone(logits, tokens, penalty):
+    return torch.where(_seen(logits, tokens) & (logits > 0), logits / penalty, logits)
+
+
+def _never_raised(logits, tokens, penalty):
+    return torch.where(_seen(logits, tokens), torch.minimum(logits / penalty, logits * penalty), logits)
+
+
+def _said_alone(logits, tokens, penalty):
+    return _lowered(logits.gather(-1, tokens), penalty)
+
+
+def _probabilities_divided(logits, tokens, penalty):
+    shares = logits.softmax(dim=-1)
+    return torch.where(_seen(logits, tokens), shares / penalty, shares)
+
+
+def _zeroed(logits, tokens, penalty):
+    return logits.masked_fill(_seen(logits, tokens), 0.0)
+
+
 REPETITION_DETAILS = (
+    Misconception(
+        "each-time-and-always-divided",
+        "the logit is divided at every occurrence, and negative ones too",
+        "Two things: a token counts once, however often it occurs; and -4 divided by 2 is larger than -4.",
+        _each_time_and_always_divided,
+    ),
+    Misconception(
+        "negative-left-alone",
+        "negative logits stay as they are",
+        "A token with the logit -4 has been said as well. What makes -4 smaller: division or multiplication?",
+        _negative_left_alone,
+    ),
+    Misconception(
+        "never-raised",
+        "the smaller of both results is taken, so a penalty below 1 lowers too",
+        "The sign of the logit decides, not which result is smaller. A penalty of 0.5 invites repetition.",
+        _never_raised,
+    ),
+    Misconception(
+        "said-alone",
+        "only the logits of the tokens in `tokens` come back",
+        "They were read and lowered. Now they belong back in the whole row: `scatter` writes where `gather` "
+        "reads.",
+        _said_alone,
+    ),
+    Misconception(
+        "probabilities-divided",
+        "probabilities are divided by the penalty, and returned",
+        "The rule speaks of the logits as they come, and logits come back.",
+        _probabilities_divided,
+    ),
+    Misconception(
+        "zeroed",
+        "the tokens that occurred get the logit 0",
+        "A logit of 0 is no small one: for a token with the logit -4 it is a reward.",
+        _zeroed,
+    ),
     Misconception(
         "every-time-for-all-rows",
         "every token that anybody said lowers the logits of all rows, each time it was said",
@@ -474,6 +641,11 @@ def _k_with_zeros(logits, k):
     return logits.masked_fill(logits < logits.topk(k, dim=-1).values[..., -1:], 0.0)
 
 
+def _exactly_k(logits, k):
+    best = logits.topk(min(k, logits.shape[-1]), dim=-1)
+    return torch.full_like(logits, -torch.inf).scatter(-1, best.indices, best.values)
+
+
 TOP_K = (
     Misconception("k-smallest", "the k least likely tokens are kept", "Try two tokens.", _k_smallest),
     Misconception("k-less-one", "one token too few is kept", "Count what is left.", _one_token_less),
@@ -481,6 +653,9 @@ TOP_K = (
     Misconception("k-of-the-first-row", "the first row's limit holds for all", "Rows.", _k_of_the_first_row),
     Misconception("first-k-places", "the first k places of the row are kept", "Order.", _first_k_places),
     Misconception("k-with-zeros", "what is ruled out gets the logit 0", "Minus infinity.", _k_with_zeros),
+    Misconception(
+        "exactly-k", "of tokens as likely as the k-th only some are kept", "Equal logits.", _exactly_k
+    ),
 )
 
 

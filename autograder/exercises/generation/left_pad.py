@@ -69,6 +69,22 @@ def _right(texts, filler):
     return tokens, mask, places * mask
 
 
+def _sorted_by_length(texts, filler):
+    return _variant()(sorted(texts, key=len, reverse=True), filler)
+
+
+def _places_second(texts, filler):
+    tokens, mask, places = _variant()(texts, filler)
+    return tokens, places, mask
+
+
+def _fillers_in_front(texts, filler):
+    """Whatever equals the filler is padding up to the first other token."""
+    tokens = _variant()(texts, filler)[0]
+    mask = (tokens != filler).cumsum(dim=1) > 0
+    return tokens, mask, (mask.cumsum(dim=1) - 1).clamp(min=0)
+
+
 def _all_from_the_filler(texts, filler):
     tokens = _variant()(texts, filler)[0]
     mask = tokens != filler
@@ -107,6 +123,18 @@ MISCONCEPTIONS = (
         _variant(places=lambda tokens, mask: mask.cumsum(dim=1) - 1),
     ),
     Misconception(
+        "padding-at-one",
+        "the padding has the place 1",
+        "Some libraries do so, since nobody looks there. Here padding gets 0.",
+        _variant(places=lambda tokens, mask: (mask.cumsum(dim=1) - 1).masked_fill(~mask, 1)),
+    ),
+    Misconception(
+        "places-of-the-columns-but-padding",
+        "the padding has place 0, but the texts' places go on from the columns of the padding",
+        "A text's first real token has place 0, wherever it stands.",
+        _variant(places=lambda tokens, mask: torch.arange(tokens.shape[1]) * mask),
+    ),
+    Misconception(
         "places-from-one",
         "places begin at 1",
         "The first row of the table of positions is row 0.",
@@ -129,6 +157,30 @@ MISCONCEPTIONS = (
         "every filler counts as padding, and the places are counted without it",
         "The filler is an ordinary token that may occur in a text. The lengths tell what is real.",
         _all_from_the_filler,
+    ),
+    Misconception(
+        "fillers-in-front",
+        "every filler before the first other token counts as padding, even where the text begins with it",
+        "The filler is an ordinary token that may occur in a text. The lengths tell what is real.",
+        _fillers_in_front,
+    ),
+    Misconception(
+        "zero-for-filler",
+        "the padding is 0, whatever the filler",
+        "The second argument says what to fill up with.",
+        lambda texts, filler: _variant()(texts, 0),
+    ),
+    Misconception(
+        "sorted-by-length",
+        "the texts come back in the order of their lengths",
+        "The third row of the result belongs to the third text.",
+        _sorted_by_length,
+    ),
+    Misconception(
+        "places-second",
+        "the places come before what is real",
+        "First the tokens, then what is real, then the places.",
+        _places_second,
     ),
     Misconception(
         "all-real",

@@ -61,6 +61,12 @@ EXERCISE = Exercise(
             lambda: guess(1.0),
         ),
         Misconception(
+            "expected-number",
+            "this is how many wrong tokens a text holds on average",
+            "Some texts hold five of them and others none. Which share holds at least one?",
+            lambda: guess(TAIL * LENGTH),
+        ),
+        Misconception(
             "half",
             "one text in two is expected",
             "0.99 multiplied by itself 69 times is 0.5. Here there are 200 tokens.",

@@ -19,6 +19,7 @@ def _found(g: torch.Generator) -> Iterator[Case]:
     for _ in range(2):
         before, after = _word(g, 4, "abcd"), _word(g, 3, "efgh")
         yield Case({"text": f"{before}###{after}", "stops": ["###"]})
+    yield Case({"text": f" {_word(g, 2, 'abcd')}  ###", "stops": ["###"]})  # white space belongs to the text
     yield Case({"text": _word(g, 5, "abcd"), "stops": ["###"]})
 
 
@@ -27,6 +28,8 @@ def _first_of_several(g: torch.Generator) -> Iterator[Case]:
     yield Case({"text": f"{a}STOP{b}END{c}", "stops": ["END", "STOP"]})
     yield Case({"text": f"{a}END{b}STOP{c}END{a}", "stops": ["END", "STOP"]})
     yield Case({"text": f"END{a}", "stops": ["STOP", "END"]})
+    for stops in (["Y", "XYZ"], ["XYZ", "Y"]):  # one within the other
+        yield Case({"text": f"{b}XYZ{c}", "stops": stops})
 
 
 def _waiting(g: torch.Generator) -> Iterator[Case]:
@@ -39,7 +42,7 @@ def _waiting(g: torch.Generator) -> Iterator[Case]:
 def _longest_wait(g: torch.Generator) -> Iterator[Case]:
     a = _word(g, 3, "cdef")
     yield Case({"text": f"{a}#a#", "stops": ["#a#b"]})
-    yield Case({"text": f"{a}XYZ", "stops": ["ZZ", "YZ!", "XYZ."]})
+    yield Case({"text": f"{a}XYZ", "stops": ["YZ!", "XYZ.", "ZZ"]})
     yield Case({"text": f"{a}##", "stops": ["###"]})
 
 
@@ -47,6 +50,7 @@ def _false_alarm(g: torch.Generator) -> Iterator[Case]:
     a, b = _word(g, 3, "abcd"), _word(g, 3, "abcd")
     yield Case({"text": f"{a}ST{b}", "stops": ["STOP"]})
     yield Case({"text": f"{a}TOP", "stops": ["STOP"]})
+    yield Case({"text": f"{a}stop{b}st", "stops": ["STOP"]})
     yield Case({"text": f"{a} {b}", "stops": [". "]})  # the dot is a dot, and no pattern
     yield Case({"text": "", "stops": ["STOP"]})
     yield Case({"text": a, "stops": []})
@@ -157,6 +161,72 @@ def _longest_wait_of(text, stops):
     return next(starts, len(text))
 
 
+def _stripped(text, stops):
+    place = min(text.find(stop) for stop in stops if stop in text)
+    return text[:place].strip(), "", True
+
+
+def _stop_waits(text, stops):
+    place, stop = min((text.find(stop), stop) for stop in stops if stop in text)
+    return text[:place], stop, True
+
+
+def _first_to_end(text, stops):
+    _end, place = min((text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text)
+    return text[:place], "", True
+
+
+def _cut_again(text, stops):
+    for stop in stops:
+        text = text.split(stop)[0]
+    return text, "", True
+
+
+def _case_ignored(text, stops):
+    shown, waiting, over = _variant()(text.lower(), [stop.lower() for stop in stops])
+    return text[: len(shown)], text[len(shown) :][: len(waiting)], over
+
+
+def _only_first_asked(text, stops):
+    if stops and stops[0] in text:
+        return text[: text.find(stops[0])], "", True
+    start = _longest_wait_of(text, stops)
+    return text[:start], text[start:], False
+
+
+def _never_everything(text, stops):
+    starts = (i for i in range(1, len(text)) if any(stop.startswith(text[i:]) for stop in stops))
+    return next(starts, len(text))
+
+
+def _ends_of_stops(text, stops):
+    starts = (i for i in range(len(text)) if any(stop.endswith(text[i:]) for stop in stops))
+    return next(starts, len(text))
+
+
+def _one_character_waits(text, stops):
+    return len(text) - any(stop.startswith(text[-1:]) for stop in stops if text)
+
+
+def _last_fitting_stop_waits(text, stops):
+    start = len(text)
+    for stop in stops:
+        for length in range(1, len(stop)):
+            if text.endswith(stop[:length]):
+                start = len(text) - length
+    return start
+
+
+def _told(change):
+    """What is told of a text that is not over, changed."""
+
+    def split(text, stops):
+        shown, waiting, over = _variant()(text, stops)
+        return (shown, waiting, over) if over else change(text, shown, waiting)
+
+    return split
+
+
 def _first_listed_and_nothing_waits(text, stops):
     for stop in stops:
         if stop in text:
@@ -202,6 +272,79 @@ MISCONCEPTIONS = (
         "the stop text that is listed first decides, and nothing ever waits",
         "Two things are missing: which stop text comes first in the *text*, and what could still become one.",
         _first_listed_and_nothing_waits,
+    ),
+    Misconception(
+        "stripped",
+        "white space at the ends of the text is taken off",
+        "Nobody asked for that here, and the spaces between two pieces of a text would be lost.",
+        _variant(cut=_stripped),
+    ),
+    Misconception(
+        "stop-waits",
+        "the stop text itself waits, although the text is over",
+        "Nothing waits any more once the text is over, and the stop text is never shown.",
+        _variant(cut=_stop_waits),
+    ),
+    Misconception(
+        "first-to-end",
+        "of several stop texts the one that ends first decides, not the one that begins first",
+        "What may be shown ends where the first of them *begins*.",
+        _variant(cut=_first_to_end),
+    ),
+    Misconception(
+        "cut-again",
+        "the text is cut at one stop text after the other",
+        "After the first cut another stop text may be gone that began earlier. Look for all of them in the "
+        "whole text first.",
+        _variant(cut=_cut_again),
+    ),
+    Misconception(
+        "case-ignored",
+        "capital and small letters are taken for the same",
+        "A stop text is these characters, not others that look alike.",
+        _case_ignored,
+    ),
+    Misconception(
+        "only-first-asked",
+        "only the first stop text of the list can end the text",
+        "Does your loop return before it has looked for the second one?",
+        _only_first_asked,
+    ),
+    Misconception(
+        "shown-too",
+        "what waits is shown as well",
+        "What is shown and what waits are two parts of the text: put together they give the whole.",
+        _told(lambda text, shown, waiting: (text, waiting, False)),
+    ),
+    Misconception(
+        "over-while-waiting",
+        "the text is said to be over as soon as something waits",
+        "What waits may still turn out to be no stop text.",
+        _told(lambda text, shown, waiting: (shown, waiting, waiting != "")),
+    ),
+    Misconception(
+        "never-everything",
+        "the whole text never waits, even where it is the beginning of a stop text",
+        "The longest end of a text is the text itself. Where does your search begin?",
+        _variant(wait=_never_everything),
+    ),
+    Misconception(
+        "ends-of-stops",
+        "the end of the text is compared with the ends of the stop texts",
+        "What has been written of a stop text so far is its *beginning*.",
+        _variant(wait=_ends_of_stops),
+    ),
+    Misconception(
+        "one-character-waits",
+        "never more than one character waits",
+        "The text ends in 'ST' and the stop text is 'STOP'. How many characters have to wait?",
+        _variant(wait=_one_character_waits),
+    ),
+    Misconception(
+        "last-fitting-stop-waits",
+        "the last stop text of the list of which something could come decides what waits",
+        "An earlier one in the list may have begun earlier in the text. Which end is longest?",
+        _variant(wait=_last_fitting_stop_waits),
     ),
     Misconception(
         "stop-shown",

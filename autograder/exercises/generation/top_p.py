@@ -8,11 +8,37 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise
-from autograder.exercises.generation.filters import TOP_P, TOP_P_DETAILS
+from autograder.exercises.generation.filters import TOP_P, TOP_P_DETAILS, right_at_one
 from llmlib import sampling
 from llmlib.attention import softmax
 
 MARGIN = 0.015  # no sum of probabilities comes so near to p that rounding could decide
+
+# Mistakes that look different if p = 1 is let pass before they are made, as the task says it should be.
+SPARED = (
+    "stops-short-of-all-but-one",
+    "one-too-many",
+    "left-sorted",
+    "mask-left-sorted",
+    "gathered-back",
+    "not-sorted",
+    "own-probability",
+    "like-min-p",
+    "logits-added-up",
+    "zeros",
+    "probabilities",
+    "over-the-whole-batch",
+    "first-row-for-all",
+    "nearly-infinite",
+    "smallest-number",
+    "the-other-ones",
+    "taken-out",
+    "zero-probabilities",
+    "along-the-first-axis",
+    "log-probabilities-first",
+    "shifted-back",
+    "tail-up-to-p",
+)
 
 
 def _sums(logits: torch.Tensor) -> torch.Tensor:
@@ -26,10 +52,11 @@ def _rows(g: torch.Generator, *shape: int) -> torch.Tensor:
     return 0.45 * places + 0.2 * torch.rand(shape, generator=g) + shift
 
 
-def _case(g: torch.Generator, *shape: int, ordered: bool = False) -> Case:
+def _case(g: torch.Generator, *shape: int, ordered: bool = False, flat: bool = False) -> Case:
+    """With `flat` the tokens are nearly equally likely, and most of them go."""
     while True:
-        logits = _rows(g, *shape)
-        p = round(0.4 + 0.55 * float(torch.rand((), generator=g)), 3)
+        logits, least, most = (0.25 * _rows(g, *shape), 0.25, 0.45) if flat else (_rows(g, *shape), 0.4, 0.95)
+        p = round(least + (most - least) * float(torch.rand((), generator=g)), 3)
         sums = _sums(logits)
         if ((sums - p).abs() > MARGIN).all() and (sums[..., 0] < p).all():
             return Case(
@@ -40,6 +67,7 @@ def _case(g: torch.Generator, *shape: int, ordered: bool = False) -> Case:
 def _ordered(g: torch.Generator) -> Iterator[Case]:
     for size in (4, 5, 6, 7):
         yield _case(g, size, ordered=True)
+    yield _case(g, 7, ordered=True, flat=True)
 
 
 def _unordered(g: torch.Generator) -> Iterator[Case]:
@@ -59,9 +87,17 @@ def _one_is_enough(g: torch.Generator) -> Iterator[Case]:
 
 
 def _everything(g: torch.Generator) -> Iterator[Case]:
-    """In the second, the sum before the last tokens is 1 in float32. No sum is above 1 after rounding."""
+    """In the second, the sum is 1 in float32 after two tokens. No sum is above 1 after rounding."""
     yield Case({"logits": _drawn(g, lambda g: _rows(g, 2, 5), _stays_below_one), "p": 1.0})
-    yield Case({"logits": _drawn(g, lambda g: 40 * _rows(g, 6), _reaches_one_early), "p": 1.0})
+    yield Case(
+        {"logits": _drawn(g, lambda g: _likeliest_first(40 * _rows(g, 6)), _reaches_one_early), "p": 1.0}
+    )
+
+
+def _likeliest_first(logits: Tensor) -> Tensor:
+    """The two likeliest first, so that a sum over an unsorted row reaches 1 early as well."""
+    ordered = logits.sort(descending=True).values
+    return torch.cat([ordered[:2], ordered[2:].flip(0)])
 
 
 def _drawn(
@@ -81,7 +117,7 @@ def _stays_below_one(shares: Tensor) -> bool:
 
 def _reaches_one_early(shares: Tensor) -> bool:
     sums = shares.cumsum(dim=-1)
-    return bool((sums <= 1).all() and (sums - shares >= 1).any())
+    return bool((sums <= 1).all() and (sums - shares >= 1)[..., 2:].all())
 
 
 # --- Right answers in another form
@@ -146,6 +182,8 @@ ALTERNATIVES = (
     Alternative("the way back by a second argsort", _way_back_by_argsort),
 )
 
+MISTAKES = TOP_P + TOP_P_DETAILS
+
 EXERCISE = Exercise(
     name="sampling.top_p",
     number="8.2",
@@ -168,7 +206,7 @@ EXERCISE = Exercise(
         "`torch.empty_like(logits).scatter(-1, order, sorted_ones)` writes each sorted number at the place "
         "that `order` names: the way back.",
     ),
-    misconceptions=TOP_P + TOP_P_DETAILS,
+    misconceptions=MISTAKES + right_at_one(tuple(m for m in MISTAKES if m.id in SPARED)),
     alternatives=ALTERNATIVES,
     equivalents={
         "ordered, order = logits.sort(dim=-1, descending=True, stable=True)  ⟶  True becomes False (2)": (
