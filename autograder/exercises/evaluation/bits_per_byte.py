@@ -11,7 +11,7 @@ from autograder.exercise import Alternative, Case, Check, Exercise, Misconceptio
 from autograder.exercises.evaluation.drawn import whole, words
 from llmlib import perplexity as library
 
-FOREIGN = ("é", "ß", "猫", "я", "🦉", "œ", "ñ", "雨")
+FOREIGN = ("é", "e\u0301", "ß", "猫", "я", "🦉", "œ", "ñ", "雨")
 
 
 def _nats(g: torch.Generator, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -21,6 +21,8 @@ def _nats(g: torch.Generator, dtype: torch.dtype = torch.float32) -> torch.Tenso
 def _ascii(g: torch.Generator) -> Iterator[Case]:
     for dtype in (torch.float32, torch.float64, torch.float32):
         yield Case({"nats": _nats(g, dtype), "text": " ".join(words(g, 3))})
+    # White space is text, too, at both ends as well.
+    yield Case({"nats": _nats(g), "text": f" {' '.join(words(g, 2))}.\n"})
 
 
 def _foreign(g: torch.Generator) -> Iterator[Case]:
@@ -89,6 +91,66 @@ MISCONCEPTIONS = (
         "the logarithm of the nats is taken",
         "Nats are logarithms already. What is left to do is what one does from feet to metres.",
         lambda nats, text: nats.double().log2().sum().item() / len(text.encode()),
+    ),
+    Misconception(
+        "logarithm-of-the-sum",
+        "the logarithm of the summed nats is taken",
+        "Nats are logarithms already. What is left to do is what one does from feet to metres.",
+        lambda nats, text: math.log2(nats.sum().item()) / len(text.encode()),
+    ),
+    Misconception(
+        "exponential-at-the-end",
+        "the result is 2 to the power of the bits per byte",
+        "That makes a perplexity per byte of it. Bits per byte are a sum of bits, divided.",
+        lambda nats, text: 2 ** (nats.sum().item() / math.log(2) / len(text.encode())),
+    ),
+    Misconception(
+        "average-of-exponentials",
+        "each surprise is put into the exponential, and then they are averaged",
+        "Bits per byte need no exponential: a sum of bits, divided by bytes.",
+        lambda nats, text: nats.double().exp().mean().item(),
+    ),
+    Misconception(
+        "nats-per-character",
+        "nats are divided by characters",
+        "Two things are still to be done: nats are to become bits, and characters bytes.",
+        lambda nats, text: nats.sum().item() / len(text),
+    ),
+    Misconception(
+        "per-word",
+        "the surprise is divided by the number of words",
+        "Words are another way to cut a text. Bytes are counted.",
+        lambda nats, text: nats.sum().item() / math.log(2) / len(text.split()),
+    ),
+    Misconception(
+        "without-blanks",
+        "white space is not counted",
+        "The model has to predict the blanks, too, and they are bytes like all others.",
+        lambda nats, text: nats.sum().item() / math.log(2) / len("".join(text.split()).encode()),
+    ),
+    Misconception(
+        "stripped",
+        "white space at the ends of the text is not counted",
+        "The text counts as it is: a newline at its end is a byte that had to be predicted.",
+        lambda nats, text: nats.sum().item() / math.log(2) / len(text.strip().encode()),
+    ),
+    Misconception(
+        "ascii-only",
+        "characters outside ASCII are not counted",
+        "A character like é or 猫 is text as well. How many bytes has it in UTF-8?",
+        lambda nats, text: nats.sum().item() / math.log(2) / len(text.encode("ascii", "ignore")),
+    ),
+    Misconception(
+        "one-byte-each",
+        "the text is encoded with one byte for each character, which not every character fits into",
+        "The question names the encoding: UTF-8.",
+        lambda nats, text: nats.sum().item() / math.log(2) / len(text.encode("latin-1")),
+    ),
+    Misconception(
+        "below-zero",
+        "the sign is turned",
+        "The nats are surprises: minus the logarithm was taken before they came to you.",
+        lambda nats, text: -nats.sum().item() / math.log(2) / len(text.encode()),
     ),
     Misconception(
         "bits-of-the-text",

@@ -30,14 +30,17 @@ def _micro(g: torch.Generator) -> Iterator[Case]:
 
 
 def _empty(g: torch.Generator) -> Iterator[Case]:
-    never_said, never_there, lonely, nowhere = (torch.randint(2, 7, (3, 3), generator=g) for _ in range(4))
+    never_said, never_there, lonely, nowhere, missed = (
+        torch.randint(2, 7, (3, 3), generator=g) for _ in range(5)
+    )
     never_said[:, 1] = 0
     never_there[2] = 0
     # A class of a single item, and a class that was said a single time: 1/1 must not become 1/2.
     lonely[1] = torch.tensor([0, 1, 0])
     lonely[:, 1] = torch.tensor([0, 1, 0])
     nowhere[0], nowhere[:, 0] = 0, 0
-    for confusion in (never_said, never_there, lonely, nowhere):
+    missed[2, 2] = 0  # there and said, and never both
+    for confusion in (never_said, never_there, lonely, nowhere, missed):
         yield Case({"confusion": confusion, "average": "macro"})
     nothing_right = torch.tensor([[0, whole(g, 1, 5)], [whole(g, 1, 5), 0]])
     for average in ("macro", "micro"):
@@ -131,6 +134,61 @@ def _class_one(confusion, average):
     return tuple(float(_ratio(a.double(), b.double())) for a, b in pairs)
 
 
+def _nan_left_out(confusion, average):
+    confusion = confusion.double()
+    hits, said, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+    if average == "micro":
+        hits, said, there = hits.sum(), said.sum(), there.sum()
+    p, r = hits / said, hits / there
+    return tuple(float(x.nanmean().nan_to_num(0.0)) for x in (p, r, 2 * p * r / (p + r)))
+
+
+def _with_counts(change: Callable, divide: Callable = _ratio, micro: bool = True) -> Callable:
+    """An answer that first makes other counts of hits, said and there (and of all there is), and goes on."""
+
+    def answer(confusion, average):
+        confusion = confusion.double()
+        hits, said, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+        if average == "macro" or micro:
+            hits, said, there = change(hits, said, there, confusion.sum())
+        if average == "micro":
+            hits, said, there = (x.sum()[None] for x in (hits, said, there))
+        pairs = ((hits, said), (hits, there), (2 * hits, said + there))
+        return tuple(float(divide(a, b).sum()) / max(1, len(a)) for a, b in pairs)
+
+    return answer
+
+
+def _only(keep: Callable) -> Callable:
+    def change(hits, said, there, total):
+        kept = keep(hits, said, there)
+        return hits[kept], said[kept], there[kept]
+
+    return _with_counts(change, micro=False)
+
+
+def _specificity(confusion, average):
+    confusion = confusion.double()
+    hits, said, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
+    left = confusion.sum() - said - there + hits
+    if average == "micro":
+        hits, said, there, left = (x.sum()[None] for x in (hits, said, there, left))
+    pairs = ((hits, said), (left, left + said - hits), (2 * hits, said + there))
+    return tuple(float(_ratio(a, b).mean()) for a, b in pairs)
+
+
+def _micro_weighted(confusion, average):
+    if average == "macro":
+        return _variant()(confusion, average)
+    return _variant(
+        micro=lambda average: False, mean=lambda x, hits, said, there: (x * there).sum() / there.sum()
+    )(confusion, average)
+
+
+def _changed(change: Callable[[float], float]) -> Callable:
+    return lambda confusion, average: tuple(change(score) for score in _variant()(confusion, average))
+
+
 def _undefined_left_out(confusion, average):
     confusion = confusion.double()
     hits, said, there = confusion.diagonal(), confusion.sum(0), confusion.sum(1)
@@ -215,7 +273,7 @@ MISCONCEPTIONS = (
     ),
     Misconception(
         "always-micro",
-        "the counts are added up for macro too",
+        "the counts are added up for macro too, which gives the accuracy three times",
         "In macro every class first gets its own three numbers.",
         _variant(micro=lambda average: True),
     ),
@@ -224,6 +282,102 @@ MISCONCEPTIONS = (
         "the classes are averaged for micro too",
         "In micro the counts of all classes are added up before anything is divided.",
         _variant(micro=lambda average: False),
+    ),
+    Misconception(
+        "nan-left-out",
+        "whatever comes out as NaN is left out of the average: precision, recall or F1",
+        "By the rule of the exercise 0 out of 0 counts as 0, and takes part in all three averages.",
+        _nan_left_out,
+    ),
+    Misconception(
+        "nowhere-left-out",
+        "macro leaves out classes that are neither there nor said",
+        "Many a library does so unless it is told all classes. Here the matrix says how many there are.",
+        _only(lambda hits, said, there: said + there > 0),
+    ),
+    Misconception(
+        "only-there",
+        "macro leaves out classes of which nothing is there",
+        "A class that is said and never there is wrong every time. It belongs into the average.",
+        _only(lambda hits, said, there: there > 0),
+    ),
+    Misconception(
+        "only-said",
+        "macro leaves out classes that were never said",
+        "Never to say a class is a mistake, and should cost something.",
+        _only(lambda hits, said, there: said > 0),
+    ),
+    Misconception(
+        "only-there-and-said",
+        "macro leaves out classes of which nothing is there, or that were never said",
+        "By the rule of the exercise such a class counts as 0, and takes part.",
+        _only(lambda hits, said, there: (said > 0) & (there > 0)),
+    ),
+    Misconception(
+        "negatives-counted",
+        "what was rightly left alone counts as found",
+        "With many classes nearly everything is left alone. True negatives stand in none of the three.",
+        _with_counts(lambda h, s, t, n: (n - s - t + 2 * h, n - t + h, n - s + h)),
+    ),
+    Misconception(
+        "specificity",
+        "the recall is that of the *other* answers, the share of negatives that were left alone",
+        "That is the specificity. Recall asks: of what *is* of the class, how much was found?",
+        _specificity,
+    ),
+    Misconception(
+        "hits-twice",
+        "the hits are added to the whole column and the whole row, in which they already are",
+        "False positives are what stands in the column *outside* the diagonal.",
+        _with_counts(lambda h, s, t, n: (h, s + h, t + h)),
+    ),
+    Misconception(
+        "one-more-below",
+        "one more is added below the line, against a division by zero",
+        "Then even a perfect class does not reach 1. Look for a number that matters only where there is a 0.",
+        _with_counts(lambda h, s, t, n: (h, s + 1, t + 1)),
+    ),
+    Misconception(
+        "union",
+        "the F1 is what is in both, divided by what is in either",
+        "That is the Jaccard index. In F1 the hits count twice, above the line and below.",
+        _variant(f1=lambda p, r: _ratio(p * r, p + r - p * r)),
+    ),
+    Misconception(
+        "smaller",
+        "the F1 is the smaller of precision and recall",
+        "F1 lies between the two.",
+        _variant(f1=torch.minimum),
+    ),
+    Misconception(
+        "without-class-0",
+        "class 0 is left out, as if it meant *nothing*",
+        "Here every class counts.",
+        _with_counts(lambda h, s, t, n: (h[1:], s[1:], t[1:])),
+    ),
+    Misconception(
+        "micro-weighted",
+        "micro is an average over the classes, weighted by how often each is there",
+        "In micro nothing is averaged: the counts are added up, and divided once.",
+        _micro_weighted,
+    ),
+    Misconception(
+        "summed",
+        "the classes' numbers are added up, and not averaged",
+        "A share lies between 0 and 1. By what is the sum of three shares to be divided?",
+        _variant(mean=lambda x, hits, said, there: x.sum()),
+    ),
+    Misconception(
+        "rounded",
+        "the numbers are rounded to two decimals",
+        "The worked example rounds for the eye. Return the numbers as they come.",
+        _changed(lambda score: round(score, 2)),
+    ),
+    Misconception(
+        "per-cent",
+        "the numbers are in per cent",
+        "Asked for are shares, from 0 to 1.",
+        _changed(lambda score: 100 * score),
     ),
     Misconception(
         "nothing-is-nan",
