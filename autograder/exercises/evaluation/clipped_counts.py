@@ -29,6 +29,9 @@ def _ngrams(g: torch.Generator) -> Iterator[Case]:
     yield Case({"candidate": [a, b, c], "reference": [b, a, c, b], "n": 2})
     yield Case({"candidate": [a, b, a + "s", b], "reference": [b, a, "s" + b, a, b], "n": 2})
     yield Case({"candidate": [a, "s" + b, a, b], "reference": [a + "s", b, a, b], "n": 2})
+    # A word that only begins like another, a capital letter, and a run that differs in its middle.
+    yield Case({"candidate": [a, b, c, a], "reference": [c, a, b + "s", a, b.title()], "n": 2})
+    yield Case({"candidate": [a, b, c, a], "reference": [a, c, c, a, b, a], "n": 3})
 
 
 def _clipped(g: torch.Generator) -> Iterator[Case]:
@@ -36,6 +39,7 @@ def _clipped(g: torch.Generator) -> Iterator[Case]:
     yield Case({"candidate": [a] * whole(g, 3, 5), "reference": [a, b, a, c], "n": 1})
     yield Case({"candidate": [a, b, a, b, a, b, c], "reference": [d, a, b, c, a, b], "n": 2})
     yield Case({"candidate": [a, a, b], "reference": [a, a, a, b, b], "n": 1})
+    yield Case({"candidate": [b, a, a, a], "reference": [a, a, a, b], "n": 2})  # they overlap
     for n in (1, 2):
         yield Case({"candidate": words(g, 7, kinds=2), "reference": words(g, 6, kinds=2), "n": n})
 
@@ -138,7 +142,154 @@ def _below_zero(candidate, reference, n):
     return (has & offered).total(), len(candidate) - n + 1
 
 
+def _in_small_letters(candidate, reference, n):
+    has, offered = (Counter(_grams([w.lower() for w in text], n)) for text in (candidate, reference))
+    return (has & offered).total(), has.total()
+
+
+def _as_letters(candidate, reference, n):
+    has, whole_text = _grams(candidate, n), " ".join(reference)
+    return sum(" ".join(gram) in whole_text for gram in has), len(has)
+
+
+def _counted_in_letters(candidate, reference, n):
+    has, whole_text = Counter(" ".join(gram) for gram in _grams(candidate, n)), " ".join(reference)
+    return sum(min(count, whole_text.count(gram)) for gram, count in has.items()), has.total()
+
+
+def _letters(candidate, reference, n):
+    has, offered = (Counter(_grams(" ".join(text), n)) for text in (candidate, reference))
+    return (has & offered).total(), has.total()
+
+
+def _up_to_n(candidate, reference, n):
+    has, offered = (Counter(g for k in range(1, n + 1) for g in _grams(t, k)) for t in (candidate, reference))
+    return (has & offered).total(), has.total()
+
+
+def _marks_at_the_ends(candidate, reference, n):
+    marks = ["<>"] * (n - 1)
+    has, offered = (Counter(_grams([*marks, *text, *marks], n)) for text in (candidate, reference))
+    return (has & offered).total(), has.total()
+
+
+def _all_or_nothing(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    return sum(count for gram, count in has.items() if count <= offered[gram]), has.total()
+
+
+def _kinds_below(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    return (has & offered).total(), len(has)
+
+
+def _not_found(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    return (has - offered).total(), has.total()
+
+
+def _used_up(candidate, reference, n):
+    has = list(zip(*(candidate[k:] for k in range(n)), strict=False))
+    offered = zip(*(reference[k:] for k in range(n)), strict=False)
+    return sum(gram in offered for gram in has), len(has)
+
+
+def _nothing_to_offer(candidate, reference, n):
+    if len(reference) < n:
+        return 0, 0
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    return (has & offered).total(), has.total()
+
+
+def _swapped(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    return has.total(), (has & offered).total()
+
+
+def _precision(candidate, reference, n):
+    has, offered = Counter(_grams(candidate, n)), Counter(_grams(reference, n))
+    return (has & offered).total() / max(1, has.total())
+
+
 MISCONCEPTIONS = (
+    Misconception(
+        "small-letters",
+        "capital letters are made small, so that different words become equal",
+        "Many a program does that, and prints that it did. Here words are compared as they are.",
+        _in_small_letters,
+    ),
+    Misconception(
+        "as-letters",
+        "the n-gram is searched for as letters in the whole text, so that it is found inside longer words",
+        "A goat is no scapegoat. Compare words, and ask how often the reference has the run.",
+        _as_letters,
+    ),
+    Misconception(
+        "counted-in-letters",
+        "the n-gram is counted as letters in the whole text: inside longer words, and without overlaps",
+        "Python's `count` for texts goes on behind what it found. Make a list of the reference's runs.",
+        _counted_in_letters,
+    ),
+    Misconception(
+        "letters",
+        "runs of letters are counted, not of words",
+        "That is chrF's idea. BLEU's n-grams are runs of words.",
+        _letters,
+    ),
+    Misconception(
+        "up-to-n",
+        "shorter n-grams are counted, too, from single words on",
+        "Only runs of exactly n words are asked for. BLEU asks once for each n.",
+        _up_to_n,
+    ),
+    Misconception(
+        "marks-at-the-ends",
+        "the texts are lengthened by marks at their ends, which make more n-grams",
+        "A text of 4 words has three runs of two. Where does the first one begin?",
+        _marks_at_the_ends,
+    ),
+    Misconception(
+        "all-or-nothing",
+        "an n-gram that the candidate has more often than the reference is not found at all",
+        "Said three times and offered twice: it is found twice.",
+        _all_or_nothing,
+    ),
+    Misconception(
+        "kinds-below",
+        "the second number counts the candidate's different n-grams",
+        "An n-gram that the candidate says twice counts twice below the line.",
+        _kinds_below,
+    ),
+    Misconception(
+        "not-found",
+        "the first number counts what is *not* found",
+        "Precision asks how much of the candidate is in the reference.",
+        _not_found,
+    ),
+    Misconception(
+        "used-up",
+        "the reference's n-grams are used up by the first search",
+        "What `zip` gives can be gone through once. Keep it in a list, or count it.",
+        _used_up,
+    ),
+    Misconception(
+        "nothing-to-offer",
+        "a reference that is too short hides the candidate's n-grams",
+        "The second number is the candidate's alone, whatever the reference offers.",
+        _nothing_to_offer,
+    ),
+    Misconception(
+        "swapped",
+        "the two numbers are in the other order",
+        "First what is found, then what there is.",
+        _swapped,
+    ),
+    Misconception(
+        "already-divided",
+        "the two numbers are divided already",
+        "BLEU adds both up over many sentences before it divides. Return the two.",
+        _precision,
+    ),
     Misconception(
         "short-ends",
         "runs of fewer than n words at the end of a text are counted, too",

@@ -42,6 +42,9 @@ def _equal_bins(g: torch.Generator) -> Iterator[Case]:
         # The first bin is too modest, the last too sure: without the absolute value they cancel.
         correct = torch.where(places == 0, True, _truth(g, len(places)) & (places < n_bins - 1))
         yield _case(_inside(g, places, n_bins), correct, n_bins, g)
+    # All in the upper half, the less sure ones right: bins within their own range would take them apart.
+    confidences = _inside(g, torch.ones(6), 2).sort().values
+    yield _case(confidences, torch.arange(6) < 3, 2, g)
 
 
 def _unequal_bins(g: torch.Generator) -> Iterator[Case]:
@@ -74,8 +77,9 @@ def _binned(combine, place=_bins, sure=None):
         for b in range(int(places.max()) + 1):
             inside = places == b
             if inside.any():
-                middle = (b + 0.5) / n_bins if sure == "middle" else confidences[inside].mean()
-                gaps.append(float(correct[inside].double().mean() - middle))
+                stand_in = {"middle": (b + 0.5) / n_bins, "upper": (b + 1) / n_bins}
+                confidence = stand_in[sure] if sure else confidences[inside].mean()
+                gaps.append(float(correct[inside].double().mean() - confidence))
                 counts.append(int(inside.sum()))
         return combine(gaps, counts, n_bins)
 
@@ -100,6 +104,21 @@ def _below_the_upper_edge(confidences, correct, n_bins):
             gap = correct[inside].double().mean() - confidences[inside].mean()
             error += float(gap.abs() * inside.double().mean())
     return error
+
+
+def _share_of_all(confidences, correct, n_bins):
+    places, error = _bins(confidences, n_bins), 0.0
+    for b in range(n_bins):
+        inside = places == b
+        if inside.any():
+            right = correct[inside].double().sum() / len(correct)
+            error += float((right - confidences[inside].mean()).abs() * inside.double().mean())
+    return error
+
+
+def _within_their_range(confidences, n_bins):
+    low, high = confidences.min(), confidences.max()
+    return _bins((confidences - low) / (high - low).clamp(min=1e-9), n_bins)
 
 
 def _empty_is_nan(confidences, correct, n_bins):
@@ -185,6 +204,85 @@ MISCONCEPTIONS = (
         "every answer is compared with its own confidence",
         "One answer is right or wrong, never 70 % right. Only averages over a bin can be compared.",
         lambda confidences, correct, n_bins: float((correct.double() - confidences).abs().mean()),
+    ),
+    Misconception(
+        "root-of-squares",
+        "the gaps are squared, averaged, and the root is taken",
+        "That is a variant. The definition averages their absolute values.",
+        _binned(
+            lambda gaps, counts, n_bins: (
+                (sum(g * g * c for g, c in zip(gaps, counts, strict=True)) / sum(counts)) ** 0.5
+            )
+        ),
+    ),
+    Misconception(
+        "too-sure-only",
+        "only bins in which the model is too sure count",
+        "A model that is too modest is not calibrated either.",
+        _binned(
+            lambda gaps, counts, n_bins: (
+                sum(max(0.0, -g) * c for g, c in zip(gaps, counts, strict=True)) / sum(counts)
+            )
+        ),
+    ),
+    Misconception(
+        "added-up",
+        "the gaps of the bins are added up without weights",
+        "A sum of gaps grows with the number of bins. The weight of a bin is its share of the answers.",
+        _binned(lambda gaps, counts, n_bins: sum(map(abs, gaps))),
+    ),
+    Misconception(
+        "counts-as-weights",
+        "a bin's weight is its number of answers, not its share of them",
+        "Then ten times as many answers make ten times the error. By what are the counts to be divided?",
+        _binned(lambda gaps, counts, n_bins: sum(abs(g) * c for g, c in zip(gaps, counts, strict=True))),
+    ),
+    Misconception(
+        "share-of-all",
+        "a bin's right answers are divided by all answers, not by those of the bin",
+        "How often was the model right *in this bin*? Its own answers stand below the line.",
+        _share_of_all,
+    ),
+    Misconception(
+        "squared-error",
+        "this is the mean squared distance of confidence and truth, the Brier score",
+        "The Brier score compares single answers. Here only averages over a bin are compared.",
+        lambda confidences, correct, n_bins: float((confidences - correct.double()).square().mean()),
+    ),
+    Misconception(
+        "ten-bins",
+        "there are ten bins, whatever `n_bins` says",
+        "How many bins there are is an input.",
+        lambda confidences, correct, n_bins: _binned(_weighted)(confidences, correct, 10),
+    ),
+    Misconception(
+        "nearest-edge",
+        "a confidence goes to the nearest edge, so that the first and the last bin are half as wide",
+        "Rounding looks for the nearest whole number. Which bin does 0.9 belong to, if there are two?",
+        _binned(_weighted, place=lambda confidences, n_bins: (confidences * n_bins).round().long()),
+    ),
+    Misconception(
+        "one-edge-too-few",
+        "there are as many edges as bins, and so one bin too few",
+        "Two bins have three edges: 0, 0.5 and 1.",
+        _binned(
+            _weighted,
+            place=lambda confidences, n_bins: torch.bucketize(
+                confidences.double(), torch.linspace(0, 1, n_bins, dtype=torch.float64)
+            ),
+        ),
+    ),
+    Misconception(
+        "within-their-range",
+        "the bins divide the range from the smallest to the largest confidence",
+        "A histogram often does so unless it is told the range. Here the bins divide 0 to 1.",
+        _binned(_weighted, place=_within_their_range),
+    ),
+    Misconception(
+        "upper-edge",
+        "the upper edge of the bin stands for its answers' confidence",
+        "Take the average confidence of the answers that are really there.",
+        _binned(_weighted, sure="upper"),
     ),
     Misconception(
         "middle-of-the-bin",

@@ -29,6 +29,9 @@ def _order(g: torch.Generator) -> Iterator[Case]:
     # Who takes the first match at once loses the longer thread.
     yield Case({"first": [a, b, c, d], "second": [d, a, b, c]})
     yield Case({"first": [d, a, b, c], "second": [a, b, c, d]})
+    # The same from both sides, and wherever one begins.
+    yield Case({"first": [d, a, b, e], "second": [e, a, b, d]})
+    yield Case({"first": [a, d, b, c, e], "second": [a, e, b, c, d]})
 
 
 def _repeated(g: torch.Generator) -> Iterator[Case]:
@@ -45,6 +48,7 @@ def _nothing(g: torch.Generator) -> Iterator[Case]:
     yield Case({"first": [], "second": text})
     yield Case({"first": text, "second": []})
     yield Case({"first": text[:2], "second": text[2:]})
+    yield Case({"first": [text[0].title(), text[1] + "s"], "second": text})  # like words of the other
     yield Case({"first": [], "second": []})
 
 
@@ -128,6 +132,43 @@ def _border_of_words(first, second):
     return t[-1][-1]
 
 
+def _greedy_from_any_start(first, second):
+    return max([_greedy(first[i:], second) for i in range(len(first))], default=0)
+
+
+def _two_fingers(first, second):
+    i = found = 0
+    for word in second:
+        if i < len(first) and word == first[i]:
+            i, found = i + 1, found + 1
+    return found
+
+
+def _by_last_places(first, second):
+    """Rising places again, but each word has a single place, the last one."""
+    places, ends = {word: j for j, word in enumerate(second)}, []
+    for place in (places[word] for word in first if word in places):
+        spot = next((k for k, end in enumerate(ends) if end >= place), len(ends))
+        ends[spot : spot + 1] = [place]
+    return len(ends)
+
+
+def _table_too_small(first, second):
+    t = [[0] * len(second) for _ in first]
+    for i, a in enumerate(first, start=1):
+        for j, b in enumerate(second, start=1):
+            t[i][j] = t[i - 1][j - 1] + 1 if a == b else max(t[i - 1][j], t[i][j - 1])
+    return t[-1][-1] if t and t[-1] else 0
+
+
+def _table_turned(first, second):
+    t = [[0] * (len(first) + 1) for _ in range(len(second) + 1)]
+    for i, a in enumerate(first, start=1):
+        for j, b in enumerate(second, start=1):
+            t[i][j] = t[i - 1][j - 1] + 1 if a == b else max(t[i - 1][j], t[i][j - 1])
+    return t[-1][-1]
+
+
 def _longest_run_first(first, second):
     blocks = SequenceMatcher(None, list(first), list(second), autojunk=False).get_matching_blocks()
     return sum(block.size for block in blocks)
@@ -157,6 +198,86 @@ MISCONCEPTIONS = (
         "the first row and column of the table belong to the first words, and are never filled in",
         "Row 0 and column 0 of the table stand for *no* words. The first word belongs to row 1.",
         _border_of_words,
+    ),
+    Misconception(
+        "last-row-missing",
+        "the loops end before the last row and column, so that the last cell is never filled in",
+        "A table for 4 words has the rows 0 to 4. Where does `range` end?",
+        lambda first, second: 0,
+    ),
+    Misconception(
+        "table-too-small",
+        "the table has as many rows and columns as there are words, and one of each is missing",
+        "One row and one column more stand for *no* words.",
+        _table_too_small,
+    ),
+    Misconception(
+        "table-turned",
+        "rows and columns of the table are confused, so that it ends too early",
+        "If the rows belong to the first text, how many rows are there, and how many cells in each?",
+        _table_turned,
+    ),
+    Misconception(
+        "one-side-only",
+        "a match uses up a word of the first text only",
+        "The other word cannot be used again either. Which cell knows neither of the two?",
+        _table(lambda t, i, j, same: t[i - 1][j] + 1 if same else max(t[i - 1][j], t[i][j - 1])),
+    ),
+    Misconception(
+        "smaller-neighbour",
+        "the smaller of the two neighbours is taken when the words differ",
+        "Asked for is the *longest* list.",
+        _table(lambda t, i, j, same: t[i - 1][j - 1] + 1 if same else min(t[i - 1][j], t[i][j - 1])),
+    ),
+    Misconception(
+        "letters",
+        "common letters are counted, not common words",
+        "Joined into one text, the words are gone. Compare the entries of the lists.",
+        lambda first, second: _one_row(" ".join(first), " ".join(second)),
+    ),
+    Misconception(
+        "small-letters",
+        "capital letters are made small, so that different words become equal",
+        "Many a program does that, and prints that it did. Here words are compared as they are.",
+        lambda first, second: _one_row([w.lower() for w in first], [w.lower() for w in second]),
+    ),
+    Misconception(
+        "greedy-the-other-way",
+        "the next match is always taken at once, word by word of the second text",
+        "A match far to the right closes the way to all words before it. Sometimes a word is better left "
+        "out.",
+        lambda first, second: _greedy(second, first),
+    ),
+    Misconception(
+        "greedy-from-both-sides",
+        "the next match is always taken at once, once from each text, and the better result is returned",
+        "Two quick guesses are still guesses: both may begin with a match that closes the way.",
+        lambda first, second: max(_greedy(first, second), _greedy(second, first)),
+    ),
+    Misconception(
+        "greedy-from-any-start",
+        "the next match is always taken at once, from every first word, and the best result is returned",
+        "The word that closes the way may stand in the middle.",
+        _greedy_from_any_start,
+    ),
+    Misconception(
+        "two-fingers",
+        "one walk through the second text waits for each word of the first in turn",
+        "If the first word never comes, it waits for ever. Sometimes a word of the first text is better "
+        "left out.",
+        _two_fingers,
+    ),
+    Misconception(
+        "last-place-only",
+        "each word has a single place in the second text, the last one",
+        "A word may stand there several times, and each of its places may be the useful one.",
+        _by_last_places,
+    ),
+    Misconception(
+        "what-is-missing",
+        "the words of the first text that are *not* common are counted",
+        "Asked for is what both have.",
+        lambda first, second: len(first) - _one_row(first, second),
     ),
     Misconception(
         "longest-run-first",

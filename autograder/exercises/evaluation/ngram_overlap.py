@@ -27,12 +27,17 @@ def _in_a_run(g: torch.Generator) -> Iterator[Case]:
     yield Case({"test": [a, b, c, d], "training": [d, c, b, a, e, c, d], "n": 2})
     yield Case({"test": [a, b, c, b, d], "training": ["s" + a, b + "s", c, e, b, d], "n": 2})
     yield Case({"test": [a, "s" + b, c, d], "training": [a + "s", b, c, d, e], "n": 2})
+    # A word in capital letters, and a run that differs in its middle.
+    yield Case({"test": [a, b.title(), c, d, e], "training": [c, d, e, a, b, c, e, d, a], "n": 2})
+    yield Case({"test": [a, b, c, d, e], "training": [a, d, c, b, c, d], "n": 3})
 
 
 def _every_place(g: torch.Generator) -> Iterator[Case]:
     a, b, c, d = different(g, 4)
     yield Case({"test": [a, b, a, b, c, d], "training": [d, a, b, d], "n": 2})
     yield Case({"test": [c] * whole(g, 3, 5) + [d], "training": [a, c, b], "n": 1})
+    yield Case({"test": [a, b, a, b, c], "training": [a, b, d, a, b], "n": 2})
+    yield Case({"test": [a, b, c], "training": [a, b, d, a, b], "n": 2})  # seen twice, and asked once
 
 
 def _short(g: torch.Generator) -> Iterator[Case]:
@@ -127,6 +132,65 @@ def _short_ends(test, training, n):
     return _over(sum(tuple(test[i : i + n]) in seen for i in range(len(test))), len(test))
 
 
+def _in_small_letters(test, training, n):
+    return _share_of(_grams([w.lower() for w in test], n), set(_grams([w.lower() for w in training], n)))
+
+
+def _share_of(grams, seen):
+    return _over(sum(gram in seen for gram in grams), len(grams))
+
+
+def _any_order(test, training, n):
+    has, seen = ([tuple(sorted(gram)) for gram in _grams(text, n)] for text in (test, training))
+    return _share_of(has, set(seen))
+
+
+def _in_steps(test, training, n):
+    return _share_of(_grams(test, n)[::n], set(_grams(training, n)[::n]))
+
+
+def _test_in_steps(test, training, n):
+    return _share_of(_grams(test, n)[::n], set(_grams(training, n)))
+
+
+def _used_up(test, training, n):
+    seen = zip(*(training[k:] for k in range(n)), strict=False)
+    return _share_of(_grams(test, n), seen)
+
+
+def _up_to_n(test, training, n):
+    has, seen = ([gram for k in range(1, n + 1) for gram in _grams(text, k)] for text in (test, training))
+    return _share_of(has, set(seen))
+
+
+def _letters(test, training, n):
+    return _share_of(_grams(" ".join(test), n), set(_grams(" ".join(training), n)))
+
+
+def _over_kinds(test, training, n):
+    has, seen = _grams(test, n), set(_grams(training, n))
+    return _over(sum(gram in seen for gram in has), len(set(has)))
+
+
+def _kinds_over_places(test, training, n):
+    has, seen = _grams(test, n), set(_grams(training, n))
+    return _over(len(set(has) & seen), len(has))
+
+
+def _training_counted(test, training, n):
+    has, seen = _grams(test, n), Counter(_grams(training, n))
+    return _over(sum(seen[gram] for gram in set(has)), len(has))
+
+
+def _one_if_short(test, training, n):
+    return _share_of(_grams(test, n), set(_grams(training, n))) if len(test) >= n else 1.0
+
+
+def _longest_run(test, training, n):
+    common = [k for k in range(1, len(test) + 1) if set(_grams(test, k)) & set(_grams(training, k))]
+    return _over(max(common, default=0), len(test))
+
+
 def _not_a_share(test, training, n):
     seen = set(_grams(training, n))
     return float(sum(gram in seen for gram in _grams(test, n)))
@@ -144,6 +208,96 @@ MISCONCEPTIONS = (
         "the n-grams that were found are counted, and not divided by how many there are",
         "Asked for is a share of the test's n-grams.",
         _not_a_share,
+    ),
+    Misconception(
+        "small-letters",
+        "capital letters are made small, so that different words become equal",
+        "That finds more leaks, and is done in practice. Here words are compared as they are.",
+        _in_small_letters,
+    ),
+    Misconception(
+        "any-order",
+        "the order of the words in an n-gram is lost",
+        "A dog bites a man is not a man bites a dog.",
+        _any_order,
+    ),
+    Misconception(
+        "in-steps",
+        "the n-grams do not overlap",
+        "The second n-gram begins one word after the first, not n words.",
+        _in_steps,
+    ),
+    Misconception(
+        "test-in-steps",
+        "the test's n-grams do not overlap",
+        "The second n-gram begins one word after the first, not n words.",
+        _test_in_steps,
+    ),
+    Misconception(
+        "used-up",
+        "the training text's n-grams are used up by the first search",
+        "What `zip` gives can be gone through once. Keep it, best in a set.",
+        _used_up,
+    ),
+    Misconception(
+        "up-to-n",
+        "shorter n-grams are counted, too, from single words on",
+        "Only runs of exactly n words are asked for.",
+        _up_to_n,
+    ),
+    Misconception(
+        "letters",
+        "runs of letters are counted, not of words",
+        "Joined into one text, the words are gone. Take slices of the lists.",
+        _letters,
+    ),
+    Misconception(
+        "words-whatever-n",
+        "single words are looked up, whatever n is",
+        "An n-gram is a run of n words, and it must occur as a whole.",
+        lambda test, training, n: _share_of(test, set(training)),
+    ),
+    Misconception(
+        "over-kinds",
+        "the places that were found are divided by the number of *different* n-grams",
+        "Every place of the test counts, below the line as well.",
+        _over_kinds,
+    ),
+    Misconception(
+        "kinds-over-places",
+        "an n-gram that is found at two places of the test counts once",
+        "Every place of the test counts, so an n-gram that stands there twice counts twice.",
+        _kinds_over_places,
+    ),
+    Misconception(
+        "training-counted",
+        "an n-gram counts as often as the training text has it",
+        "How often the training text has it does not matter. Count the places of the test.",
+        _training_counted,
+    ),
+    Misconception(
+        "longest-run",
+        "the longest common run is measured",
+        "That is another measure. Here all n-grams of the test count, each for itself.",
+        _longest_run,
+    ),
+    Misconception(
+        "what-is-new",
+        "this is the share of the n-grams that are *not* in the training text",
+        "Asked for is the share of what may have leaked.",
+        lambda test, training, n: 1.0 - _share_of(_grams(test, n), set(_grams(training, n))),
+    ),
+    Misconception(
+        "one-if-short",
+        "a test that is too short has the overlap 1",
+        "Where there is no n-gram, none was seen.",
+        _one_if_short,
+    ),
+    Misconception(
+        "per-cent",
+        "the share is in per cent",
+        "Asked for is a share, from 0 to 1.",
+        lambda test, training, n: 100 * _share_of(_grams(test, n), set(_grams(training, n))),
     ),
     Misconception(
         "kinds",

@@ -75,6 +75,40 @@ def _reversed_rows(first, second, draws):
     return float((a > b).double().mean())
 
 
+def _wins(first, second, draws):
+    return float(((first - second)[draws].sum(dim=1) > 0).double().mean())
+
+
+def _two_sided(first, second, draws):
+    share = _wins(first, second, draws)
+    return 2 * min(share, 1 - share)
+
+
+def _smaller_side(first, second, draws):
+    share = _wins(first, second, draws)
+    return min(share, 1 - share)
+
+
+def _centred(first, second, draws):
+    leads = first.double() - second.double()
+    return float((leads[draws].mean(dim=1) - leads.mean() > leads.mean()).double().mean())
+
+
+def _beats_the_measured_lead(first, second, draws):
+    leads = first.double() - second.double()
+    return float((leads[draws].mean(dim=1) > leads.mean() + 1e-6).double().mean())
+
+
+def _every_pair_of_draws(first, second, draws):
+    a, b = _means(first, second, draws)
+    return float((a[:, None] > b).double().mean())
+
+
+def _ties_left_out(first, second, draws):
+    leads = (first - second)[draws].sum(dim=1)
+    return float((leads > 0).sum()) / max(1, int((leads != 0).sum()))
+
+
 def _each_once(first, second, draws):
     leads = first - second
     return sum(float(leads[row.unique()].sum()) > 0 for row in draws) / len(draws)
@@ -150,6 +184,94 @@ MISCONCEPTIONS = (
         lambda first, second, draws: float(
             ((first - second)[draws].sum(dim=1).sign().double() / 2 + 0.5).mean()
         ),
+    ),
+    Misconception(
+        "ties-left-out",
+        "draws in which both have the same average are left out, below the line as well",
+        "An equal draw is no win, but it is a draw: it counts among those that the share is of.",
+        _ties_left_out,
+    ),
+    Misconception(
+        "wins-minus-losses",
+        "losses are subtracted from the wins",
+        "Asked for is the share of the wins alone, from 0 to 1.",
+        lambda first, second, draws: float((first - second)[draws].sum(dim=1).sign().double().mean()),
+    ),
+    Misconception(
+        "two-sided",
+        "this is twice the smaller of the two shares, as for a two-sided p-value",
+        "A p-value can be made of the share afterwards. Asked for is the share of the first model's wins.",
+        _two_sided,
+    ),
+    Misconception(
+        "smaller-side",
+        "the smaller of the two models' shares is returned, as for a p-value",
+        "The share is that of the first model, also where it is the larger one.",
+        _smaller_side,
+    ),
+    Misconception(
+        "centred",
+        "the measured lead is subtracted from every draw's lead, as if there were none in truth",
+        "That is a test of another kind. Here a draw is won if the first model has the larger average in it.",
+        _centred,
+    ),
+    Misconception(
+        "beats-the-measured-lead",
+        "draws are counted in which the lead is larger than on the test itself",
+        "A draw is won if the first model is better in it, by whatever lead.",
+        _beats_the_measured_lead,
+    ),
+    Misconception(
+        "every-pair-of-draws",
+        "each of the first model's draws is compared with each of the second's",
+        "What makes an item hard for both cancels only if both are scored on the same row.",
+        _every_pair_of_draws,
+    ),
+    Misconception(
+        "second-not-drawn",
+        "the second model is scored on the whole test, and only the first on the draws",
+        "Both models are scored on the same drawn items.",
+        lambda first, second, draws: float(
+            (first.double()[draws].mean(dim=1) > second.double().mean()).double().mean()
+        ),
+    ),
+    Misconception(
+        "every-item",
+        "a draw is won only if all of its items are won",
+        "A row is won or lost as a whole, by its average.",
+        lambda first, second, draws: float((first > second)[draws].all(dim=1).double().mean()),
+    ),
+    Misconception(
+        "some-item",
+        "a draw is won as soon as one of its items is won",
+        "A row is won or lost as a whole, by its average.",
+        lambda first, second, draws: float((first > second)[draws].any(dim=1).double().mean()),
+    ),
+    Misconception(
+        "best-items",
+        "the best items of a draw are compared, not the averages",
+        "A test set's score is the average of its items' scores.",
+        lambda first, second, draws: float(
+            (first[draws].max(dim=1).values > second[draws].max(dim=1).values).double().mean()
+        ),
+    ),
+    Misconception(
+        "one-average",
+        "the average is taken over all draws together, so that there is one winner",
+        "Each row has an average of its own. Which dimension is to go?",
+        lambda first, second, draws: float((first - second).double()[draws].mean() > 0),
+    ),
+    Misconception(
+        "divided-by-the-items",
+        "the draws that are won are divided by the number of items",
+        "Asked for is the share of the *draws*. How many rows are there?",
+        lambda first, second, draws: float(((first - second)[draws].sum(dim=1) > 0).sum()) / draws.shape[1],
+    ),
+    Misconception(
+        "per-cent",
+        "the share is in per cent",
+        "Asked for is a share, from 0 to 1.",
+        lambda first, second, draws: 100 * _wins(first, second, draws),
     ),
     Misconception(
         "columns",

@@ -72,6 +72,12 @@ EXERCISE = Exercise(
             lambda: guess(0.2),
         ),
         Misconception(
+            "one-score-varies",
+            "only one of the two scores is thought to vary",
+            "B is tested on 100 questions as well. How far does a *difference* of two such scores vary?",
+            lambda: guess(0.309),
+        ),
+        Misconception(
             "coin",
             "both are expected to win equally often",
             "Two points are little, but they are not nothing.",
