@@ -24,11 +24,15 @@ def resample(n_items: int, n_draws: int, generator: torch.Generator) -> Int[Tens
     return torch.randint(n_items, (n_draws, n_items), generator=generator)
 
 
+def _average(drawn: Tensor) -> Tensor:
+    return drawn.double().mean()  # also of truths, such as "this answer is right"
+
+
 def bootstrap_interval(
     scores: Float[Tensor, " items"],
     draws: Int[Tensor, "draws items"],
     level: float = 0.95,
-    statistic: Callable[[Tensor], Tensor | float] = torch.mean,
+    statistic: Callable[[Tensor], Tensor | float] = _average,
 ) -> tuple[float, float]:
     """Between which numbers the middle `level` of the drawn test sets' averages lie.
 
@@ -37,12 +41,14 @@ def bootstrap_interval(
     once for each item, the items' places too.
 
     Raises:
-        ValueError: `level` does not lie between 0 and 1.
+        ValueError: `level` does not lie between 0 and 1, or there is no draw.
 
     Source: Efron and Tibshirani (1993), chapter 13 (percentile interval).
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1: got {level}")
+    if not len(draws):
+        raise ValueError("an interval needs drawn test sets: got none")
     drawn = torch.tensor([float(statistic(scores[draw])) for draw in draws], dtype=torch.float64)
     outside = (1 - level) / 2
     low, high = drawn.quantile(torch.tensor([outside, 1 - outside], dtype=torch.float64))
@@ -67,5 +73,5 @@ def paired_bootstrap(
             "both models must be scored on the same items: "
             f"got scores of shape {tuple(first.shape)} and {tuple(second.shape)}"
         )
-    won = first[draws].mean(dim=1) > second[draws].mean(dim=1)
+    won = first.double()[draws].mean(dim=1) > second.double()[draws].mean(dim=1)
     return float(won.double().mean())

@@ -15,7 +15,7 @@ def confusion_matrix(
     """How often an item of the class of the row was said to be of the class of the column.
 
     Raises:
-        ValueError: the two differ in length, or a class is not below `n_classes`.
+        ValueError: the two differ in length, are no whole numbers, or a class is not below `n_classes`.
     """
     if targets.shape != predictions.shape or targets.ndim != 1:
         raise ValueError(
@@ -23,13 +23,15 @@ def confusion_matrix(
             f"got {tuple(targets.shape)} and {tuple(predictions.shape)}"
         )
     for name, labels in (("targets", targets), ("predictions", predictions)):
+        if labels.is_floating_point() or labels.is_complex():
+            raise ValueError(f"{name} must be whole numbers, the classes: got a tensor of {labels.dtype}")
         if labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) < n_classes):
             raise ValueError(
                 f"{name} must lie between 0 and {n_classes - 1}: "
                 f"got numbers from {int(labels.min())} to {int(labels.max())}"
             )
-    # A pair of classes is one number, so that one count of numbers counts all pairs.
-    counts = torch.bincount(targets * n_classes + predictions, minlength=n_classes**2)
+    # A pair of classes is one number, so that one count of numbers counts all pairs; a byte may not hold it.
+    counts = torch.bincount(targets.long() * n_classes + predictions.long(), minlength=n_classes**2)
     return counts.view(n_classes, n_classes)
 
 
@@ -55,13 +57,15 @@ def precision_recall_f1(
     Rows are what an item is, columns what it was said to be. Nothing out of nothing counts as 0.
 
     Raises:
-        ValueError: the matrix is not square, or `average` is unknown.
+        ValueError: the matrix is not square or has no class, or `average` is unknown.
 
     Source: van Rijsbergen, "Information Retrieval" (1979), chapter 7; Yang and Liu, "A re-examination of text
     categorization methods" (1999), section 3, for micro and macro.
     """
-    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
-        raise ValueError(f"a confusion matrix must be square: got shape {tuple(confusion.shape)}")
+    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1] or not len(confusion):
+        raise ValueError(
+            f"a confusion matrix must be square and not empty: got shape {tuple(confusion.shape)}"
+        )
     if average not in ("micro", "macro"):
         raise ValueError(f"average must be 'micro' or 'macro': got {average!r}")
     hits = confusion.diagonal().double()

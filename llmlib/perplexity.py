@@ -24,7 +24,7 @@ def perplexity(nats: Float[Tensor, " tokens"]) -> float:
     """
     if not nats.numel():
         raise ValueError("perplexity needs the surprise at one token at least: got none")
-    return math.exp(nats.double().mean().item())
+    return nats.double().mean().exp().item()
 
 
 def bits_per_byte(nats: Float[Tensor, " tokens"], text: str) -> float:

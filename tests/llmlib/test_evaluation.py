@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
+from sklearn.feature_extraction.text import CountVectorizer
 from torch.nn import functional as F
 
 from llmlib.bleu import bleu, brevity_penalty, clipped_counts
@@ -46,6 +48,30 @@ def test_perplexity_is_the_inverse_geometric_mean():
     assert perplexity(nats) == pytest.approx(float(F.cross_entropy(logits, targets).exp()), rel=1e-5)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_perplexity_is_the_exponential_of_scikit_learn_s_log_loss(seed):
+    generator = torch.Generator().manual_seed(seed)
+    n, classes = 1 + seed * 7, 2 + seed
+    logits = 4 * torch.randn(n, classes, generator=generator, dtype=torch.float64)
+    targets = torch.randint(classes, (n,), generator=generator)
+    nats = F.cross_entropy(logits, targets, reduction="none")
+    wanted = metrics.log_loss(targets, logits.softmax(dim=-1), labels=range(classes))
+    assert math.log(perplexity(nats)) == pytest.approx(wanted)
+    assert math.log(perplexity(nats.float())) == pytest.approx(wanted, rel=1e-5)
+    text = "né 猫\n🦉" * (seed + 1)
+    size = len(np.frombuffer(text.encode(), dtype=np.uint8))
+    assert bits_per_byte(nats, text) == pytest.approx(np.log2(np.exp(wanted)) * n / size)
+
+
+def test_a_hopeless_model_has_a_perplexity_too():
+    assert perplexity(torch.tensor([800.0])) == perplexity(torch.tensor([1.0, math.inf])) == math.inf
+    assert perplexity(torch.zeros(3)) == 1
+    # A thousand small surprises in half precision: the sum is not taken there.
+    assert bits_per_byte(torch.full((5000,), 0.5, dtype=torch.float16), "a" * 5000) == pytest.approx(
+        0.5 / math.log(2)
+    )
+
+
 def test_bits_per_byte_do_not_depend_on_the_cut():
     text = "Über 猫"
     nats = torch.tensor([0.5, 1.0, 2.0, 0.1])
@@ -73,6 +99,62 @@ def test_classification_is_scikit_learn_s(seed):
         )
         assert precision_recall_f1(confusion, average) == pytest.approx(wanted[:3])
     assert precision_recall_f1(confusion, "micro")[2] == pytest.approx(accuracy(confusion))
+
+
+LABELS = {
+    "one class": ([0, 0, 0], [0, 0, 0], 1),
+    "all wrong": ([0, 1, 1], [1, 0, 0], 2),
+    "nothing of the last, and it is said": ([0, 1, 1, 0], [0, 2, 1, 2], 3),
+    "the last is there, and never said": ([0, 2, 1, 2], [0, 1, 1, 0], 3),
+    "the first is nowhere": ([1, 2, 2], [1, 2, 1], 3),
+    "a single answer": ([3], [1], 6),
+    "no answer": ([], [], 2),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_odd_classes_are_scikit_learn_s(name):
+    targets, predictions, n_classes = LABELS[name]
+    confusion = confusion_matrix(*torch.tensor([targets, predictions], dtype=torch.long), n_classes)
+    assert confusion.sum() == len(targets) and confusion.shape == (n_classes, n_classes)
+    for average in ("micro", "macro"):
+        wanted = (
+            metrics.precision_recall_fscore_support(
+                targets, predictions, labels=range(n_classes), average=average, zero_division=0
+            )[:3]
+            if targets
+            else (0, 0, 0)
+        )
+        assert precision_recall_f1(confusion, average) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_many_sizes_are_scikit_learn_s(seed):
+    """Few items and many classes: some are never there, some never said, some both."""
+    rng = random.Random(seed)
+    n_classes = rng.randint(2, 12)
+    targets, predictions = (torch.tensor(rng.choices(range(n_classes), k=n_classes + seed)) for _ in range(2))
+    predictions[::2] = targets[::2]
+    confusion = confusion_matrix(targets, predictions, n_classes)
+    labels = list(range(n_classes))
+    assert confusion.tolist() == metrics.confusion_matrix(targets, predictions, labels=labels).tolist()
+    assert accuracy(confusion) == pytest.approx(metrics.accuracy_score(targets, predictions))
+    for average in ("micro", "macro"):
+        for transposed in (False, True):  # precision and recall change places
+            pair = (predictions, targets) if transposed else (targets, predictions)
+            wanted = metrics.precision_recall_fscore_support(
+                *pair, labels=labels, average=average, zero_division=0
+            )
+            counts = confusion.T if transposed else confusion
+            assert precision_recall_f1(counts, average) == pytest.approx(wanted[:3])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_small_whole_numbers_are_classes_too(dtype):
+    """15 times 20 does not fit into a byte."""
+    targets, predictions = torch.randint(20, (2, 60), generator=torch.Generator().manual_seed(0))
+    wanted = metrics.confusion_matrix(targets, predictions, labels=range(20)).tolist()
+    assert confusion_matrix(targets.to(dtype), predictions.to(dtype), 20).tolist() == wanted
 
 
 # --- Calibration
@@ -123,15 +205,21 @@ def test_an_edge_as_it_is_written_belongs_to_the_bin_below(dtype, n_bins):
     )
 
 
-def test_the_diagram_is_scikit_learn_s():
-    generator = torch.Generator().manual_seed(0)
-    confidences = torch.rand(200, generator=generator, dtype=torch.float64)
-    correct = torch.rand(200, generator=generator) < confidences**2
-    right, sure = calibration_curve(correct.numpy(), confidences.numpy(), n_bins=10)
-    confidence, share, count = reliability(confidences, correct, 10)
-    assert int(count.sum()) == 200
-    assert confidence.tolist() == pytest.approx(sure.tolist())
-    assert share.tolist() == pytest.approx(right.tolist())
+@pytest.mark.parametrize(("n", "n_bins"), [(200, 10), (200, 7), (9, 15), (1, 4), (40, 1)])
+@pytest.mark.parametrize("power", [0.5, 2])  # too modest, too sure
+def test_the_diagram_and_the_error_are_scikit_learn_s(n, n_bins, power):
+    generator = torch.Generator().manual_seed(n + n_bins)
+    confidences = torch.rand(n, generator=generator, dtype=torch.float64)
+    correct = torch.rand(n, generator=generator) < confidences**power
+    right, sure = calibration_curve(correct.numpy(), confidences.numpy(), n_bins=n_bins)
+    confidence, share, count = reliability(confidences, correct, n_bins)
+    held = count > 0  # scikit-learn leaves empty bins out
+    assert int(count.sum()) == n and bool(confidence[~held].isnan().all())
+    assert confidence[held].tolist() == pytest.approx(sure.tolist())
+    assert share[held].tolist() == pytest.approx(right.tolist())
+    in_bins, _ = np.histogram(confidences, bins=n_bins, range=(0, 1))
+    wanted = float(np.average(abs(right - sure), weights=in_bins[in_bins > 0]))
+    assert expected_calibration_error(confidences, correct, n_bins) == pytest.approx(wanted)
 
 
 # --- Texts and references
@@ -151,6 +239,55 @@ def test_bleu_and_chrf_are_sacrebleu_s(seed):
     for n, beta in ((2, 1), (4, 3)):
         wanted = sacrebleu.corpus_chrf(joined[0], [joined[1]], char_order=n, beta=beta).score
         assert 100 * chrf(*joined, max_n=n, beta=beta) == pytest.approx(wanted)
+
+
+PAIRS = [
+    ([""], ["a b c d"]),
+    (["a b c d"], [""]),
+    (["", "a b c d e"], ["a b", "a b c d"]),
+    (["a b c"], ["a b c"]),  # equal, and too short for a 4-gram
+    (["a b c d"], ["a b c d"]),
+    (["a a a a a a a"], ["a a"]),
+    (["a b c d e f g h"], ["a b c d"]),  # longer: no penalty
+    (["a b c d"], ["a b c d e f g h i j k l m n"]),
+    (["The owl saw é 猫 🦉 !"], ["the owl saw é 猫 🦉 !"]),
+    (["x y z w", "a b c d"], ["a b c d", "x y z w"]),  # the other one's reference
+]
+
+
+@pytest.mark.parametrize(("candidates", "references"), PAIRS)
+def test_odd_texts_have_sacrebleu_s_bleu_and_chrf(candidates, references):
+    wanted = sacrebleu.corpus_bleu(candidates, [references], tokenize="none", smooth_method="none").score
+    split = [[text.split() for text in side] for side in (candidates, references)]
+    assert 100 * bleu(*split) == pytest.approx(wanted)
+    assert 100 * chrf(candidates, references) == pytest.approx(
+        sacrebleu.corpus_chrf(candidates, [references]).score
+    )
+
+
+@pytest.mark.parametrize("max_n", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("seed", range(10))
+def test_bleu_of_much_that_is_common_is_sacrebleu_s(seed, max_n):
+    """Edited copies, shorter and longer: no score here is 0, and every one of them differs from 1."""
+    rng = random.Random(seed)
+    references = [text for text in texts(seed, count=6, longest=20) if len(text) >= max_n + 3]
+    candidates = []
+    for reference in references:
+        copy = list(reference)
+        for _ in range(rng.randint(1, 2)):
+            place = rng.randrange(max_n + 1, len(copy) + 1)
+            copy[place - 1 : place] = rng.choice(([], ["new"], ["the", "the"]))
+        candidates.append(copy)
+    joined = [[" ".join(words) for words in side] for side in (candidates, references)]
+    wanted = sacrebleu.metrics.BLEU(tokenize="none", smooth_method="none", max_ngram_order=max_n)
+    score = wanted.corpus_score(joined[0], [joined[1]]).score
+    assert 0 < score < 100
+    assert 100 * bleu(candidates, references, max_n) == pytest.approx(score)
+    for n in range(1, max_n + 1):
+        counts = [clipped_counts(c, r, n) for c, r in zip(candidates, references, strict=True)]
+        found, there = (sum(column) for column in zip(*counts, strict=True))
+        theirs = wanted.corpus_score(joined[0], [joined[1]])
+        assert (found, there) == (theirs.counts[n - 1], theirs.totals[n - 1])
 
 
 @pytest.mark.parametrize("pair", [("", "a b"), ("a", "bc"), ("ab", "a"), ("a b c", "abc"), ("é猫", "猫é")])
@@ -183,9 +320,15 @@ def test_bleu_of_the_chapter():
     assert (brevity_penalty(0, 3), brevity_penalty(8, 3)) == (0, 1)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+def test_texts_without_a_word_have_no_common_thread():
+    assert longest_common_subsequence([], []) == longest_common_subsequence([], ["a"]) == 0
+    assert rouge_l([], []) == rouge_l(["a"], []) == rouge_l([], ["a"]) == rouge_l(["A"], ["a"]) == 0
+    assert rouge_l(["a"] * 3, ["a"] * 3) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_the_longest_common_subsequence_is_found_by_trying_all(seed):
-    first, second = texts(seed, count=2, longest=10, words=["a", "b", "c"])
+    first, second = texts(seed, count=2, longest=10, words=["a", "b", "c", "d"][: 2 + seed % 3])
 
     def is_in(words, text):
         rest = iter(text)
@@ -201,6 +344,42 @@ def test_the_longest_common_subsequence_is_found_by_trying_all(seed):
 
 
 # --- Texts alone
+
+
+def counted(n, *known):
+    """scikit-learn's counts of n-grams, of those that are in the texts `known`."""
+    return CountVectorizer(
+        lowercase=False, token_pattern=r"\S+", ngram_range=(n, n),
+        vocabulary=None if not known else CountVectorizer(
+            lowercase=False, token_pattern=r"\S+", ngram_range=(n, n)
+        ).fit(known).vocabulary_,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_diversity_and_overlap_agree_with_scikit_learn_s_counts(seed, n):
+    several = [
+        text * 2 for text in texts(seed, count=5, words=["The", "the", "owl", "a"]) if 2 * len(text) >= n
+    ]
+    joined = [" ".join(text) for text in several]
+    table = counted(n).fit_transform(joined)
+    assert distinct_n(several, n) == pytest.approx(table.shape[1] / table.sum())
+    for text, row in zip(several, table, strict=True):
+        assert repetition(text, n) == pytest.approx(1 - row.count_nonzero() / row.sum())
+    training, *others = several
+    for test in others:
+        known = counted(n, " ".join(training)).transform([" ".join(test)]).sum()
+        assert ngram_overlap(test, training, n) == pytest.approx(known / counted(n).fit_transform(
+            [" ".join(test)]).sum())  # fmt: skip
+
+
+def test_texts_without_an_n_gram():
+    assert distinct_n([], 2) == distinct_n([[], ["a"]], 2) == repetition([], 1) == 0
+    assert distinct_n([["a"], ["b", "a"], []], 2) == 1  # the short ones add nothing, and no word crosses over
+    assert (
+        ngram_overlap([], ["a"], 1) == ngram_overlap(["a"], [], 1) == ngram_overlap(["a", "b"], ["a"], 2) == 0
+    )
 
 
 def test_diversity_of_the_chapter():
@@ -243,6 +422,30 @@ def test_the_interval_is_scipy_s_percentile_interval(name):
     assert bootstrap_interval(scores, draws, 0.9, ours) == pytest.approx(tuple(wanted), abs=0.03)
 
 
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_interval_is_numpy_s_percentiles_of_the_same_draws(seed, level):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(3 + 5 * seed, generator=generator).exp()  # skewed: the ends lie unequally far
+    draws = resample(len(scores), 150, generator)
+    assert draws.shape == (150, len(scores)) and set(draws.flatten().tolist()) == set(range(len(scores)))
+    averages = scores.double().numpy()[draws.numpy()].mean(axis=1)
+    wanted = np.percentile(averages, [50 * (1 - level), 50 * (1 + level)])
+    assert bootstrap_interval(scores, draws, level) == pytest.approx(tuple(wanted))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float16, torch.float32, torch.float64])
+def test_scores_may_be_truths_or_whole_numbers(dtype):
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randint(2, (2, 12), generator=generator).to(dtype)
+    draws = resample(12, 300, generator)
+    a, b = (scores.numpy().astype(int)[draws.numpy()].sum(axis=1) for scores in (first, second))
+    assert (a == b).any()  # and no equal draw is taken for a win
+    assert paired_bootstrap(first, second, draws) == pytest.approx((a > b).mean())
+    assert paired_bootstrap(second, first, draws) == pytest.approx((b > a).mean())
+    assert bootstrap_interval(first, draws) == pytest.approx(tuple(np.percentile(a / 12, [2.5, 97.5])))
+
+
 def test_the_interval_of_a_score_that_is_no_average():
     """BLEU of a drawn test set, from the places of its texts; scipy resamples the same places."""
     candidates, references = texts(0, count=8), texts(100, count=8)
@@ -262,11 +465,16 @@ def test_the_interval_of_a_score_that_is_no_average():
     assert (low, high) == pytest.approx(tuple(wanted), abs=0.04)
 
 
-def test_the_paired_share_nears_that_of_all_possible_draws():
-    first, second = torch.tensor([0.9, 0.2, 0.8, 0.5]), torch.tensor([0.4, 0.3, 0.6, 0.7])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_paired_share_nears_that_of_all_possible_draws(seed):
+    # Unpaired, these scores would give about a half: the items differ by far more than the models.
+    generator = torch.Generator().manual_seed(seed)
+    second = 50.0 * torch.arange(4)
+    first = second + torch.randint(-3, 5, (4,), generator=generator) + 0.25
     everything = torch.cartesian_prod(*[torch.arange(4)] * 4)
-    exact = float(((first - second).double()[everything].sum(dim=1) > 1e-6).double().mean())
-    draws = resample(4, 20_000, torch.Generator().manual_seed(0))
+    exact = float(((first - second)[everything].sum(dim=1) > 0).double().mean())
+    assert paired_bootstrap(first, second, everything) == exact
+    draws = resample(4, 20_000, generator)
     assert paired_bootstrap(first, second, draws) == pytest.approx(exact, abs=0.015)
 
 
@@ -302,6 +510,9 @@ def test_pairs_tell_what_intervals_do_not():
             lambda: confusion_matrix(torch.tensor([0, 2]), torch.tensor([0, 1]), 2),
             "between 0 and 1: got numbers",
         ),
+        (lambda: confusion_matrix(torch.ones(2), torch.ones(2), 2), "targets must be whole .*float32"),
+        (lambda: precision_recall_f1(torch.ones(0, 0), "micro"), "not empty"),
+        (lambda: bootstrap_interval(torch.ones(2), torch.zeros(0, 2).long()), "drawn test sets: got none"),
         (lambda: accuracy(torch.zeros(2, 2, dtype=torch.long)), "nothing was counted"),
         (lambda: precision_recall_f1(torch.ones(2, 3), "micro"), "square"),
         (lambda: precision_recall_f1(torch.ones(2, 2), "mean"), "'micro' or 'macro': got 'mean'"),
