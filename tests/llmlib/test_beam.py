@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from llmlib.beam import beam_search, beam_step
@@ -77,11 +79,12 @@ def test_the_search_can_beat_greed():
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
 @pytest.mark.parametrize("width", [2, 3, 4])
 def test_the_beams_are_those_of_transformers(end_token, length_penalty, width):
-    for seed in range(3):
+    ended = []
+    for seed in range(12):
         torch.manual_seed(seed)
-        shape = {"vocab_size": 11, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
+        shape = {"vocab_size": 5, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
         special = {"bos_token_id": 0, "eos_token_id": end_token, "pad_token_id": 0}
-        theirs = GPT2LMHeadModel(GPT2Config(**shape, initializer_range=0.6, **special)).eval()
+        theirs = GPT2LMHeadModel(GPT2Config(**shape, initializer_range=0.3, **special)).eval()
         expected = theirs.generate(
             torch.tensor([[1, 2]]),
             max_new_tokens=6,
@@ -101,6 +104,32 @@ def test_the_beams_are_those_of_transformers(end_token, length_penalty, width):
         ):
             assert text.tolist() == row[: len(text)].tolist()
             assert score / (len(text) - 2) ** length_penalty == pytest.approx(float(rank), abs=1e-4)
+        ended.append(sum(int(text[-1]) == end_token for text, _ in found))
+    # The search met both: beams whose texts had all ended (if no mean is asked for), and texts that went on.
+    assert end_token is None or (max(ended) >= (width if length_penalty == 0 else 1) and min(ended) < width)
+
+
+class Ending(nn.Module):
+    """A model that is nearly sure of the end, whatever stands before it. It counts how often it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = SimpleNamespace(context_length=8)
+        self.asked = 0
+
+    def forward(self, tokens):
+        self.asked += 1
+        return torch.tensor([0.05, 0.05, 0.9]).log().expand(*tokens.shape, 3)
+
+
+def test_the_search_is_over_when_no_running_text_can_win():
+    for width, asked in ((1, 1), (2, 2), (3, 2)):  # one end, then two more of five hundredths
+        model = Ending()
+        found = beam_search(model, torch.tensor([0]), 7, width=width, end_token=2)
+        assert model.asked == asked and all(int(text[-1]) == 2 for text, _ in found)
+    model = Ending()  # the mean per token may still rise, so that the search goes on
+    beam_search(model, torch.tensor([0]), 7, width=1, end_token=2, length_penalty=1.0)
+    assert model.asked == 7
 
 
 def test_what_cannot_be_searched_is_refused():

@@ -86,6 +86,76 @@ def test_generation_samples_with_the_settings_it_was_given():
         assert draws.eq(1).all()
 
 
+def conditional(
+    logits: np.ndarray, said: tuple, temperature=1.0, top_k=None, top_p=0.0, min_p=0.0, penalty=1.0
+) -> np.ndarray:
+    """Independent oracle: the probabilities of the next token, as the settings state them."""
+    lowered = [z if i not in said else z / penalty if z > 0 else z * penalty for i, z in enumerate(logits)]
+    weights = np.exp(np.array(lowered) / temperature)
+    ranks = sorted(range(len(weights)), key=lambda i: -weights[i])
+    weights[ranks[top_k or len(ranks) :]] = 0
+    weights /= weights.sum()
+    if top_p:
+        enough = next(n for n in range(1, len(ranks) + 1) if weights[ranks[:n]].sum() >= top_p)
+        weights[ranks[enough:]] = 0
+    weights[weights < min_p * weights.max()] = 0
+    return weights / weights.sum()
+
+
+def of_all_texts(model: GPT, start: tuple, new: int, end_token=None, **settings) -> np.ndarray:
+    """The probability of every continuation by `new` tokens: the product of what was stated at each place."""
+    if not new:
+        return np.ones(1)
+    with torch.no_grad():
+        logits = model(torch.tensor([start]))[0, -1].numpy()
+    shares = conditional(logits, start, **settings)
+    if end_token is not None and start[-1] == end_token:
+        shares = np.eye(len(logits))[end_token]
+    follow = [of_all_texts(model, (*start, i), new - 1, end_token, **settings) for i in range(len(logits))]
+    return np.concatenate([share * rest for share, rest in zip(shares, follow, strict=True)])
+
+
+def fit(drawn: torch.Tensor, expected: np.ndarray) -> float:
+    """The p-value of whole texts; those of which fewer than five are expected count as one."""
+    places = 5 ** torch.arange(drawn.shape[1]).flip(0)
+    counts = np.bincount((drawn * places).sum(dim=1).numpy(), minlength=len(expected))
+    assert counts[expected == 0].sum() == 0
+    often = expected * len(drawn) >= 5
+    counts, expected = (np.append(x[often], x[~often].sum()) for x in (counts, expected))
+    return chisquare(counts[expected > 0], expected[expected > 0] * len(drawn)).pvalue
+
+
+@pytest.mark.parametrize("use_cache", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"temperature": 0.7, "top_k": 3},
+        {"top_p": 0.8},
+        {"temperature": 1.5, "min_p": 0.2},
+        {"repetition_penalty": 1.8},
+        {"end_token": 3},
+    ],
+    ids=str,
+)
+def test_whole_texts_are_drawn_as_the_settings_state(settings, use_cache):
+    model = small(vocab_size=5).double()
+    stated = {("penalty" if name == "repetition_penalty" else name): s for name, s in settings.items()}
+    expected = of_all_texts(model, (1, 2), 3, **stated)
+    starts = torch.tensor([[1, 2]]).expand(DRAWS, 2)
+    drawn = generate(model, starts, 3, generator=generator(3), use_cache=use_cache, **settings)[:, 2:]
+    assert expected.shape == (125,) and fit(drawn, expected) > 0.001
+    # The test can tell: a little more heat does not fit, nor do tokens that know nothing of one another.
+    warmer = {**stated, "temperature": 1.1 * stated.get("temperature", 1.0), "min_p": 0, "top_p": 0}
+    assert fit(drawn, of_all_texts(model, (1, 2), 3, **warmer)) < 1e-6
+    alone = [np.bincount(column, minlength=5) / DRAWS for column in drawn.numpy().T]
+    assert fit(drawn, np.einsum("i,j,k->ijk", *alone).ravel()) < 1e-6
+    # Nor do two texts of one batch know of each other.
+    firsts = drawn[:, 0].reshape(-1, 2)
+    share = expected.reshape(5, 25).sum(axis=1)
+    assert fit(firsts, np.outer(share, share).ravel()) > 0.001
+
+
 def test_a_generator_decides_the_text():
     model = GPT(GPTConfig(vocab_size=20, context_length=8, d_model=16, n_layers=1, n_heads=2), 0)
     start = torch.zeros(1, 1, dtype=torch.long)
