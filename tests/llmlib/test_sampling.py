@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chisquare
+from scipy.stats import chisquare, gumbel_r, kstest
 from transformers.generation.logits_process import (
     MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
@@ -16,7 +16,17 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from llmlib.sampling import greedy, min_p, next_token, repetition_penalty, sample, temperature, top_k, top_p
+from llmlib.sampling import (
+    greedy,
+    gumbel,
+    min_p,
+    next_token,
+    repetition_penalty,
+    sample,
+    temperature,
+    top_k,
+    top_p,
+)
 
 torch.set_num_threads(1)
 
@@ -55,6 +65,20 @@ def test_samples_follow_softmax():
     assert p_value(draws, probabilities(LOGITS)) > 0.01
     # The test can tell: the same draws do not fit a slightly warmer distribution.
     assert p_value(draws, probabilities(LOGITS / 1.1)) < 1e-6
+
+
+def test_the_noise_is_gumbel_s():
+    noise = gumbel((200, 100), generator(4))
+    assert noise.shape == (200, 100) and noise.isfinite().all()
+    assert kstest(noise.flatten().double().numpy(), gumbel_r.cdf).pvalue > 0.01
+
+
+def test_noise_that_was_drawn_before_decides():
+    logits = torch.tensor([[0.0, 1.0, 2.0], [3.0, -torch.inf, 0.0]])
+    noise = torch.tensor([[5.0, 1.0, 1.0], [0.0, 50.0, 4.0]])
+    assert sample(logits, noise=noise).tolist() == [0, 2]
+    assert next_token(logits, 2.0, noise=noise).tolist() == [0, 2]
+    assert next_token(logits, k=1, noise=noise).tolist() == [2, 0]
 
 
 @pytest.mark.parametrize("shape", [(6,), (1, 6), (3, 6), (2, 3, 6)])
