@@ -21,13 +21,16 @@ torch.set_num_threads(1)
     [
         ("8.2", "stops-short", 0),
         ("8.2", "left-sorted", 2),
+        ("8.2", "left-sorted-below-one", 3),
         ("8.2", "over-the-whole-batch", 3),
         ("8.3", "always-divided", 1),
         ("8.3", "once-for-each-time", 3),
         ("8.4", "impossible-are-free", 2),
+        ("8.4", "not-drawn-left-out", 3),
         ("8.4", "impossible-forgiven", 3),
         ("8.6", "scores-ignored", 0),
         ("8.6", "first-beam", 1),
+        ("8.6", "best-beams-first", 3),
         ("8.6", "not-limited", 4),
         ("8.7", "no-mask", 2),
         ("8.7", "cache-not-grown", 0),
@@ -35,6 +38,8 @@ torch.set_num_threads(1)
         ("8.8", "on-the-right", 0),
         ("8.9", "nothing-waits", 2),
         ("8.9", "shortest-wait", 4),
+        ("8.9", "stripped", 4),
+        ("8.9", "first-to-end", 4),
     ],
 )
 def test_partial_points(number, misconception, points):

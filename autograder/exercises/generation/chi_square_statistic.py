@@ -33,9 +33,6 @@ def _even(g: torch.Generator) -> Iterator[Case]:
 def _uneven(g: torch.Generator) -> Iterator[Case]:
     for size in (3, 4, 5):
         yield Case({"counts": _counts(g, size), "probabilities": _shares(g, size)})
-    counts = _counts(g, 4)
-    counts[int(torch.randint(4, (), generator=g))] = 0  # possible, and did not come
-    yield Case({"counts": counts, "probabilities": _shares(g, 4)})
 
 
 def _with_impossible(g: torch.Generator, counted: int) -> Case:
@@ -50,6 +47,9 @@ def _with_impossible(g: torch.Generator, counted: int) -> Case:
 def _impossible(g: torch.Generator) -> Iterator[Case]:
     for _ in range(3):
         yield _with_impossible(g, 0)
+    counts = _counts(g, 4)
+    counts[int(torch.randint(4, (), generator=g))] = 0  # possible, and did not come
+    yield Case({"counts": counts, "probabilities": _shares(g, 4)})
 
 
 def _impossible_and_drawn(g: torch.Generator) -> Iterator[Case]:
@@ -324,7 +324,7 @@ EXERCISE = Exercise(
     checks=(
         Check("is right when all outcomes are equally likely", 1, _even),
         Check(UNEVEN, 1, _uneven),
-        Check("leaves out what cannot happen", 1, _impossible, after=(UNEVEN,)),
+        Check("leaves out what cannot happen, and that alone", 1, _impossible, after=(UNEVEN,)),
         Check("is infinite when the impossible was drawn", 1, _impossible_and_drawn, after=(UNEVEN,)),
     ),
     hints=(
