@@ -66,10 +66,10 @@ def test_perplexity_is_the_exponential_of_scikit_learn_s_log_loss(seed):
 def test_a_hopeless_model_has_a_perplexity_too():
     assert perplexity(torch.tensor([800.0])) == perplexity(torch.tensor([1.0, math.inf])) == math.inf
     assert perplexity(torch.zeros(3)) == 1
-    # A thousand small surprises in half precision: the sum is not taken there.
-    assert bits_per_byte(torch.full((5000,), 0.5, dtype=torch.float16), "a" * 5000) == pytest.approx(
-        0.5 / math.log(2)
-    )
+    # Many small surprises in half precision: their sum would not fit into it.
+    many = torch.full((200_000,), 0.5, dtype=torch.float16)
+    assert bits_per_byte(many, "a" * 200_000) == pytest.approx(0.5 / math.log(2))
+    assert perplexity(many) == pytest.approx(math.sqrt(math.e))
 
 
 def test_bits_per_byte_do_not_depend_on_the_cut():
@@ -304,6 +304,11 @@ def test_chrf_with_several_references_is_sacrebleu_s(seed):
     streams = [[its[i] if i < len(its) else None for its in references] for i in range(3)]
     wanted = sacrebleu.corpus_chrf(candidates, streams).score
     assert 100 * chrf(candidates, references) == pytest.approx(wanted)
+    candidates[1], references[2][-1] = "", ""  # and with empty ones among them
+    streams = [[its[i] if i < len(its) else None for its in references] for i in range(3)]
+    assert 100 * chrf(candidates, references) == pytest.approx(
+        sacrebleu.corpus_chrf(candidates, streams).score
+    )
     firsts = [its[:1] for its in references]
     assert chrf(candidates, firsts) == chrf(candidates, [first for (first,) in firsts])
 

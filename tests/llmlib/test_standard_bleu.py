@@ -21,6 +21,7 @@ HARD = [
     "tab\there [x]{y}`z~ a_b c/d e\\f",
     "",
     "2-3-4 x-5 5-x",
+    "3.x 7,b 1.A 2.é 1.2b ,9 .z 4. 5",
 ]
 
 
@@ -50,6 +51,50 @@ def test_words_are_those_of_mteval_13a(text):
     assert tokenize_13a(text) == Tokenizer13a()(text.rstrip()).split()
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_words_of_any_text_are_those_of_mteval_13a(seed):
+    rng = random.Random(seed)
+    parts = [
+        *map(chr, range(32, 127)),
+        *"09.,-'&",
+        "\n",
+        "-\n",
+        "\t",
+        "é",
+        "猫",
+        "—",
+        " ",
+        "&quot;",
+        "&amp;lt;",
+        "<skipped>",
+    ]
+    for _ in range(60):
+        text = "".join(rng.choices(parts, k=rng.randint(0, 25)))
+        assert tokenize_13a(text) == Tokenizer13a()(text.rstrip()).split(), repr(text)
+
+
+LENGTHS = [
+    # The candidate's, and those of its references: nearer above, nearer below, equally near, all on one side.
+    *((6, (7, 3)), (6, (9, 5)), (6, (8, 4)), (6, (4, 8))),
+    *((6, (8, 9, 12)), (6, (2, 4, 5)), (6, (6, 12)), (6, (7, 5, 6))),
+]
+
+
+@pytest.mark.parametrize(("candidate", "references"), LENGTHS)
+def test_the_nearest_reference_s_length_counts_as_in_sacrebleu(candidate, references):
+    words = list("abcdefghijkl")
+    its = [" ".join(words[:n]) for n in references]
+    hypothesis = " ".join(words[:candidate])
+    wanted = BLEU().corpus_score([hypothesis], [[reference] for reference in its])
+    nearest = min(references, key=lambda n: (abs(n - candidate), n))
+    assert wanted.ref_len == nearest
+    assert standard_bleu([hypothesis], [its]) == pytest.approx(wanted.score / 100)
+    # Beside another text that is too short, a reference's length shows even where it is the smaller one.
+    several = ([hypothesis, "a b c d e"], [its, [" ".join(words)]])
+    assert standard_bleu(*several) == pytest.approx(theirs(*several), abs=1e-12)
+    assert standard_bleu(*several) < standard_bleu([several[0][0]], [several[1][0]])
+
+
 @pytest.mark.parametrize("smoothing", ["exp", "none"])
 @pytest.mark.parametrize("seed", range(8))
 def test_several_references_are_sacrebleu_s(seed, smoothing):
@@ -67,6 +112,25 @@ def test_single_short_texts(seed):
     for smoothing in ("exp", "none"):
         wanted = theirs(candidates, references, smooth_method=smoothing)
         assert standard_bleu(candidates, references, smoothing=smoothing) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", ["exp", "none"])
+@pytest.mark.parametrize(
+    ("candidates", "references"),
+    [
+        ([""], [["a b"]]),
+        (["a b c d e"], [[""]]),
+        (["", "a b c d e"], [["a"], ["a b c d x", ""]]),
+        (["a"], [["a"]]),
+        (["a b c"], [["a b c", "a b"]]),
+        (["a a a a a a"], [["a a", "a a a"]]),
+        (["The Owl."], [["the owl ."]]),
+        (["x y z w v"], [["a b c d e"]]),
+    ],
+)
+def test_odd_texts_are_sacrebleu_s(candidates, references, smoothing):
+    wanted = theirs(candidates, references, smooth_method=smoothing)
+    assert standard_bleu(candidates, references, smoothing=smoothing) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_real_punctuation():
