@@ -7,7 +7,8 @@ import torch
 from sacrebleu.metrics import BLEU
 from scipy import stats
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.metrics import f1_score, precision_recall_fscore_support, precision_score, recall_score
 
 from autograder.exercises import find
 from autograder.grading import grade_callable
@@ -48,12 +49,40 @@ def test_partial_points(number, misconception, points):
 # --- What the checks expect is what the field's own libraries give
 
 
-def _as_scikit_learn(confusion, average):
+def _labels(confusion):
     targets = [i for i, row in enumerate(confusion.tolist()) for count in row for _ in range(count)]
     said = [j for row in confusion.tolist() for j, count in enumerate(row) for _ in range(count)]
+    return targets, said
+
+
+def _as_scikit_learn(confusion, average):
+    labels = range(len(confusion))
     return precision_recall_fscore_support(
-        targets, said, labels=range(len(confusion)), average=average, zero_division=0
+        *_labels(confusion), labels=labels, average=average, zero_division=0
     )[:3]
+
+
+def _as_scikit_learn_s_three(confusion, average):
+    options = {"labels": range(len(confusion)), "average": average, "zero_division": 0}
+    return [score(*_labels(confusion), **options) for score in (precision_score, recall_score, f1_score)]
+
+
+def _as_scikit_learn_alone(confusion, average):
+    """Without being told the classes, it leaves those out that are nowhere."""
+    scores = precision_recall_fscore_support(*_labels(confusion), average=average, zero_division=0)
+    return tuple(map(float, scores[:3]))
+
+
+def _as_scikit_learn_s_counts(test, training, n):
+    if min(len(test), len(training)) < n:
+        return 0.0
+    options = {"token_pattern": r"\S+", "ngram_range": (n, n), "lowercase": False}
+    known = CountVectorizer(**options).fit([" ".join(training)])
+    found, there = (
+        vectorizer.transform([" ".join(test)]).sum()
+        for vectorizer in (known, CountVectorizer(**options).fit([" ".join(test)]))
+    )
+    return found / there
 
 
 def _as_scikit_learn_s_diagram(confidences, correct, n_bins):
@@ -84,12 +113,39 @@ def _as_scipy(first, second, draws):
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("9.3", lambda confusion, average: tuple(map(float, _as_scikit_learn(confusion, average)))),
+        ("9.3", _as_scikit_learn),
+        ("9.3", _as_scikit_learn_s_three),
         ("9.4", _as_scikit_learn_s_diagram),
         ("9.5", _as_sacrebleu),
         ("9.7", _as_scipy),
+        ("9.8", _as_scikit_learn_s_counts),
     ],
 )
 def test_answers_from_the_field_s_libraries_pass(number, answer):
     report = grade_callable(find(number), answer)
     assert (report.status, report.reason) == ("passed", None)
+
+
+def test_a_library_that_was_not_told_the_classes_is_wrong_under_that_name():
+    report = grade_callable(find("9.3"), _as_scikit_learn_alone)
+    assert (report.status, report.points) == ("failed", 3)
+    assert report.misconception is not None and report.misconception.id == "nowhere-left-out"
+
+
+# --- Wrong answers are told why, whatever they raise
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "words"),
+    [
+        ("9.4", lambda confidences, correct, n_bins: confidences.mean(), "expected a number, got a Tensor"),
+        ("9.5", lambda candidate, reference, n: reference.remove(reference[0]), "its input `reference`"),
+        ("9.6", lambda first, second: [w for w in first if w in second], "expected an int, got a list"),
+        ("9.7", lambda first, second, draws: bool(first.mean() > second.mean()), "got a bool"),
+        ("9.8", lambda test, training, n: None, "is a `return` missing?"),
+    ],
+)
+def test_what_cannot_be_compared_is_told_why(number, answer, words):
+    report = grade_callable(find(number), answer)
+    assert (report.status, report.points) == ("failed", 0)
+    assert words in report.reason and "Traceback" not in report.reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
@@ -172,6 +173,16 @@ def _by_probabilities(nats, text):
     return float(-torch.log2(torch.exp(-nats.double())).sum()) / len(text.encode())
 
 
+def _with_numpy(nats, text):
+    bits = nats.numpy().astype(np.float64) / np.log(2)
+    return bits.sum() / np.frombuffer(text.encode(), dtype=np.uint8).size
+
+
+def _by_a_product(nats, text):
+    probability = math.prod(math.exp(-surprise) for surprise in nats.tolist())
+    return -math.log2(probability) / sum(len(character.encode()) for character in text)
+
+
 def _by_code_points(nats, text):
     size = sum(1 + (ord(c) > 0x7F) + (ord(c) > 0x7FF) + (ord(c) > 0xFFFF) for c in text)
     return nats.double().sum().item() * math.log2(math.e) / size
@@ -202,6 +213,8 @@ EXERCISE = Exercise(
     ),
     misconceptions=MISCONCEPTIONS,
     alternatives=(
+        Alternative("with NumPy", _with_numpy),
+        Alternative("the product of the probabilities", _by_a_product),
         Alternative("token by token", _by_a_loop),
         Alternative("from the probabilities", _by_probabilities),
         Alternative("bytes from the code points", _by_code_points),

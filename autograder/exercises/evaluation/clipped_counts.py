@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise
@@ -98,6 +99,39 @@ def _dictionaries(candidate, reference, n):
     return [found, places]
 
 
+def _merged(candidate, reference, n):
+    has, offered = (sorted(zip(*(t[k:] for k in range(n)), strict=False)) for t in (candidate, reference))
+    i = j = found = 0
+    while i < len(has) and j < len(offered):
+        if has[i] == offered[j]:
+            found += 1
+        i, j = i + (has[i] <= offered[j]), j + (has[i] >= offered[j])
+    return found, len(has)
+
+
+def _recursive(candidate, reference, n):
+    def found(has, offered):
+        if not has:
+            return 0
+        first, *rest = has
+        if first not in offered:
+            return found(rest, offered)
+        place = offered.index(first)
+        return 1 + found(rest, offered[:place] + offered[place + 1 :])
+
+    has, offered = ([t[i : i + n] for i in range(len(t) - n + 1)] for t in (candidate, reference))
+    return found(has, offered), len(has)
+
+
+def _with_arrays(candidate, reference, n):
+    has, offered = ([tuple(t[i : i + n]) for i in range(len(t) - n + 1)] for t in (candidate, reference))
+    kinds = {gram: place for place, gram in enumerate(dict.fromkeys(has + offered))}
+    counts = np.zeros((2, len(kinds)), dtype=int)
+    for row, grams in enumerate((has, offered)):
+        np.add.at(counts[row], [kinds[gram] for gram in grams], 1)
+    return int(counts.min(axis=0).sum()), int(counts[0].sum())
+
+
 WORDS = "finds single words"
 
 EXERCISE = Exercise(
@@ -127,5 +161,8 @@ EXERCISE = Exercise(
         Alternative("the intersection of two counters", _intersection),
         Alternative("counts of lists", _list_counts),
         Alternative("a dictionary of what is left", _dictionaries),
+        Alternative("two sorted lists, merged", _merged),
+        Alternative("recursion", _recursive),
+        Alternative("arrays of counts", _with_arrays),
     ),
 )

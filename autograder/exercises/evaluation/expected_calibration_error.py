@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
+import numpy as np
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
@@ -106,6 +108,16 @@ def _below_the_upper_edge(confidences, correct, n_bins):
     return error
 
 
+def _truths_averaged(confidences, correct, n_bins):
+    places, error = _bins(confidences, n_bins), 0.0
+    for b in range(n_bins):
+        inside = places == b
+        if inside.any():
+            gap = correct[inside].mean() - confidences[inside].mean()
+            error += float(gap.abs() * inside.sum() / len(confidences))
+    return error
+
+
 def _share_of_all(confidences, correct, n_bins):
     places, error = _bins(confidences, n_bins), 0.0
     for b in range(n_bins):
@@ -204,6 +216,12 @@ MISCONCEPTIONS = (
         "every answer is compared with its own confidence",
         "One answer is right or wrong, never 70 % right. Only averages over a bin can be compared.",
         lambda confidences, correct, n_bins: float((correct.double() - confidences).abs().mean()),
+    ),
+    Misconception(
+        "truths-averaged",
+        "truths are averaged as they are, which PyTorch does not do",
+        "Make numbers of them first: `.float()` makes 1 of True and 0 of False.",
+        _truths_averaged,
     ),
     Misconception(
         "root-of-squares",
@@ -341,6 +359,27 @@ def _with_lists(confidences, correct, n_bins):
     return sum(abs(sum(answers)) for answers in bins) / sum(len(answers) for answers in bins)
 
 
+def _with_histograms(confidences, correct, n_bins):
+    sure, right = confidences.double().numpy(), correct.double().numpy()
+    sums = [np.histogram(sure, n_bins, (0, 1), weights=weights)[0] for weights in (sure, right)]
+    return np.abs(sums[0] - sums[1]).sum() / len(sure)
+
+
+def _sorted_and_grouped(confidences, correct, n_bins):
+    answers = sorted(zip(confidences.tolist(), correct.tolist(), strict=True))
+    total = 0.0
+    for _, group in groupby(answers, key=lambda answer: min(int(answer[0] * n_bins), n_bins - 1)):
+        sure, right = zip(*group, strict=True)
+        total += abs(sum(right) / len(right) - sum(sure) / len(sure)) * len(sure) / len(answers)
+    return total
+
+
+def _rounded_up(confidences, correct, n_bins):
+    places = (confidences * n_bins).ceil() - 1
+    leads = correct.to(confidences) - confidences
+    return sum(leads[places == b].sum().abs().item() for b in range(n_bins)) / len(leads)
+
+
 ONE = "is right for a single bin"
 BINS = "compares within each bin"
 
@@ -371,5 +410,8 @@ EXERCISE = Exercise(
         Alternative("counts with weights", _with_counts),
         Alternative("a matrix of memberships", _with_a_matrix),
         Alternative("plain lists", _with_lists),
+        Alternative("two histograms of NumPy", _with_histograms),
+        Alternative("sorted and grouped", _sorted_and_grouped),
+        Alternative("places rounded up", _rounded_up),
     ),
 )

@@ -7,8 +7,10 @@ than the right one, or none.
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any, Literal, cast, get_args
 
+import numpy as np
 import torch
 
 from autograder.exercise import Alternative, Exercise, Misconception
@@ -65,7 +67,7 @@ def _read_labels(name: str, labels: Any) -> list[int]:
     if not isinstance(labels, list | tuple) or not 1 <= len(labels) <= MOST_LABELS:
         raise Unusable(f"{name} should be a list of 1 to {MOST_LABELS} labels")
     for label in labels:
-        if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < MOST_CLASSES:
+        if not isinstance(label, Integral) or isinstance(label, bool) or not 0 <= label < MOST_CLASSES:
             raise Unusable(f"{name} should be whole numbers from 0 to {MOST_CLASSES - 1}")
     return [int(label) for label in labels]
 
@@ -96,6 +98,15 @@ def _few() -> list[dict[str, Any]]:
         # Class 1 is nowhere, class 2 is never said, class 3 is said and nowhere.
         *_both([0, 0, 0, 2], [0, 0, 3, 0]),
         {"targets": [0, 1], "predictions": [1, 0], "average": "micro"},
+    ]
+
+
+def _numpy_s_numbers() -> list[dict[str, Any]]:
+    targets, predictions = np.array([[0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 0, 1, 2]])
+    return [
+        *_both(list(targets), list(predictions)),
+        *_both([0, 0, 0, 2], [0, 0, 3, 0]),
+        *_both([0, 1], [1, 0]),
     ]
 
 
@@ -146,5 +157,6 @@ EXERCISE = Exercise(
         Alternative("a few lists", _few),
         Alternative("one probe for each idea", _one_for_each_idea),
         Alternative("tensors", _tensors),
+        Alternative("lists of NumPy's whole numbers", _numpy_s_numbers),
     ),
 )

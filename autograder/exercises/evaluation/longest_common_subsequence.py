@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import combinations
 
+import numpy as np
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise
@@ -107,6 +108,46 @@ def _by_rising_places(first, second):
     return len(ends)
 
 
+def _from_the_front(first, second):
+    if not first or not second:
+        return 0
+    if first[0] == second[0]:
+        return 1 + _from_the_front(first[1:], second[1:])
+    return max(_from_the_front(first[1:], second), _from_the_front(first, second[1:]))
+
+
+def _what_is_left_out(first, second):
+    """How many words must go in the one and come from the other: the rest is common."""
+    edits = np.add.outer(np.arange(len(first) + 1), np.arange(len(second) + 1))
+    for i, word in enumerate(first, start=1):
+        for j, other in enumerate(second, start=1):
+            if word == other:
+                edits[i, j] = edits[i - 1, j - 1]
+            else:
+                edits[i, j] = 1 + min(edits[i - 1, j], edits[i, j - 1])
+    return (len(first) + len(second) - int(edits[-1, -1])) // 2
+
+
+def _the_words_themselves(first, second):
+    row = [()] * (len(second) + 1)
+    for word in first:
+        new = [()]
+        for j, other in enumerate(second):
+            new.append((*row[j], word) if word == other else max(row[j + 1], new[j], key=len))
+        row = new
+    return len(row[-1])
+
+
+def _in_bits(first, second):
+    """Each bit of a whole number is a column; it is 0 where the row grows by one."""
+    every = (1 << len(second)) - 1
+    row = every
+    for word in first:
+        matches = row & sum(1 << j for j, other in enumerate(second) if other == word)
+        row = (row + matches | row - matches) & every
+    return len(second) - row.bit_count()
+
+
 EXERCISE = Exercise(
     name="rouge.longest_common_subsequence",
     number="9.6",
@@ -135,5 +176,9 @@ EXERCISE = Exercise(
         Alternative("the largest of three neighbours", _three_ways),
         Alternative("all subsequences tried", _all_tried),
         Alternative("rising places", _by_rising_places),
+        Alternative("recursion from the front, without memory", _from_the_front),
+        Alternative("what is left out, counted", _what_is_left_out),
+        Alternative("the words themselves", _the_words_themselves),
+        Alternative("a row as the bits of a number", _in_bits),
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise
@@ -84,6 +85,27 @@ def _by_marks(test, training, n):
     return sum("|" + "|".join(test[i : i + n]) + "|" in text for i in places) / len(places)
 
 
+def _with_windows(test, training, n):
+    if min(len(test), len(training)) < n:
+        return 0.0
+    numbers = {word: number for number, word in enumerate(dict.fromkeys([*test, *training]))}
+    runs, read = (torch.tensor([numbers[word] for word in t]).unfold(0, n, 1) for t in (test, training))
+    return (runs[:, None] == read).all(dim=-1).any(dim=-1).double().mean().item()
+
+
+def _recursive(test, training, n):
+    def hits(rest):
+        return 0 if len(rest) < n else (tuple(rest[:n]) in seen) + hits(rest[1:])
+
+    seen = {tuple(training[i : i + n]) for i in range(len(training) - n + 1)}
+    return hits(test) / max(1, len(test) - n + 1)
+
+
+def _with_numpy(test, training, n):
+    runs, read = (["\0".join(t[i : i + n]) for i in range(len(t) - n + 1)] for t in (test, training))
+    return np.isin(runs, read).mean() if runs else 0
+
+
 SHARE = "gives the share of the test's n-grams"
 
 EXERCISE = Exercise(
@@ -112,5 +134,8 @@ EXERCISE = Exercise(
         Alternative("shifted copies, zipped", _by_zip),
         Alternative("counters", _by_counts),
         Alternative("one long text with marks", _by_marks),
+        Alternative("windows over numbers", _with_windows),
+        Alternative("recursion", _recursive),
+        Alternative("with NumPy", _with_numpy),
     ),
 )

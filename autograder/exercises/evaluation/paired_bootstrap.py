@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
@@ -186,6 +188,20 @@ MISCONCEPTIONS = (
         ),
     ),
     Misconception(
+        "truths-averaged",
+        "truths are averaged as they are, which PyTorch does not do",
+        "Make numbers of them first: `.float()` makes 1 of True and 0 of False.",
+        lambda first, second, draws: (first[draws].mean(dim=1) > second[draws].mean(dim=1)).mean().item(),
+    ),
+    Misconception(
+        "first-not-drawn",
+        "the first model is scored on the whole test, and only the second on the draws",
+        "Both models are scored on the same drawn items.",
+        lambda first, second, draws: float(
+            (first.double().mean() > second.double()[draws].mean(dim=1)).double().mean()
+        ),
+    ),
+    Misconception(
         "ties-left-out",
         "draws in which both have the same average are left out, below the line as well",
         "An equal draw is no win, but it is a draw: it counts among those that the share is of.",
@@ -320,6 +336,21 @@ def _with_take(first, second, draws):
     return torch.count_nonzero(leads.gt(0)).item() / leads.numel()
 
 
+def _with_numpy(first, second, draws):
+    a, b = (scores.double().numpy()[draws.numpy()].mean(axis=1) for scores in (first, second))
+    return np.mean(a > b)
+
+
+def _larger_of_two(first, second, draws):
+    averages = torch.stack([second, first]).double()[:, draws].mean(dim=-1)
+    return averages.argmax(dim=0).sum().item() / averages.shape[1]  # of equal ones the first, which is 0
+
+
+def _with_exact_sums(first, second, draws):
+    leads = [a - b for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    return sum(math.fsum(leads[i] for i in row) > 0 for row in draws.tolist()) / len(draws)
+
+
 WON = "counts the draws that the first model wins"
 
 EXERCISE = Exercise(
@@ -347,5 +378,8 @@ EXERCISE = Exercise(
         Alternative("row by row", _by_a_loop),
         Alternative("how often each item came", _by_counts),
         Alternative("differences taken from a list", _with_take),
+        Alternative("with NumPy", _with_numpy),
+        Alternative("the place of the larger average", _larger_of_two),
+        Alternative("exact sums", _with_exact_sums),
     ),
 )

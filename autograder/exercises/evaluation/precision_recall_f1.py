@@ -6,7 +6,9 @@ The wrong answers stand in `wrong_scores`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
+import numpy as np
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise
@@ -104,6 +106,48 @@ def _where(confusion, average):
     return [float(torch.where(b > 0, a / b.clamp(min=1), 0.0).mean()) for a, b in pairs]
 
 
+def _divided_with_numpy(confusion, average):
+    counts = confusion.numpy()
+    hits, said, there = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+    if average == "micro":
+        hits, said, there = (x.sum(keepdims=True) for x in (hits, said, there))
+
+    def divided(a, b):
+        return np.divide(a, b, out=np.zeros(len(a)), where=b != 0).mean()
+
+    return divided(hits, said), divided(hits, there), divided(2 * hits, said + there)
+
+
+def _with_a_tiny_number(confusion, average):
+    counts, tiny = confusion.double(), 1e-12
+    hits, said, there = counts.diagonal(), counts.sum(dim=0), counts.sum(dim=1)
+    if average == "micro":
+        hits, said, there = hits.sum(), said.sum(), there.sum()
+    precision, recall = hits / (said + tiny), hits / (there + tiny)
+    f1 = 2 * precision * recall / (precision + recall + tiny)
+    return precision.mean().item(), recall.mean().item(), f1.mean().item()
+
+
+def _with_exceptions(confusion, average):
+    def share(part, of):
+        try:
+            return Fraction(part, of)
+        except ZeroDivisionError:
+            return Fraction(0)
+
+    rows = confusion.tolist()
+    counts = [
+        (row[c], sum(column), sum(row))
+        for c, (row, column) in enumerate(zip(rows, zip(*rows, strict=True), strict=True))
+    ]
+    if average == "micro":
+        counts = [tuple(sum(numbers) for numbers in zip(*counts, strict=True))]
+    scores = [(share(hits, said), share(hits, there)) for hits, said, there in counts]
+    f1 = [share(2 * p * r, p + r) for p, r in scores]
+    p, r = zip(*scores, strict=True)
+    return [float(sum(x) / len(counts)) for x in (p, r, f1)]
+
+
 MACRO = "averages over the classes for macro"
 
 EXERCISE = Exercise(
@@ -132,5 +176,8 @@ EXERCISE = Exercise(
         Alternative("NaN replaced by 0", _nan_replaced),
         Alternative("micro as the accuracy", _micro_is_accuracy),
         Alternative("a choice instead of a bound", _where),
+        Alternative("divided with NumPy where there is something", _divided_with_numpy),
+        Alternative("a tiny number below the line", _with_a_tiny_number),
+        Alternative("exceptions caught, in fractions", _with_exceptions),
     ),
 )

@@ -93,6 +93,23 @@ def _below_zero(candidate, reference, n):
     return (has & offered).total(), len(candidate) - n + 1
 
 
+def _among_words(candidate, reference, n):
+    has = [candidate[i : i + n] for i in range(len(candidate) - n + 1)]
+    return sum(gram in reference for gram in has), len(has)
+
+
+def _among_words_below_zero(candidate, reference, n):
+    places = len(candidate) - n + 1
+    return sum(candidate[i : i + n] in reference for i in range(places)), places
+
+
+def _lists_as_keys(candidate, reference, n):
+    has, offered = (
+        Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (candidate, reference)
+    )
+    return (has & offered).total(), has.total()
+
+
 def _in_small_letters(candidate, reference, n):
     has, offered = (Counter(_grams([w.lower() for w in text], n)) for text in (candidate, reference))
     return (has & offered).total(), has.total()
@@ -163,6 +180,24 @@ def _precision(candidate, reference, n):
 
 
 MISCONCEPTIONS = (
+    Misconception(
+        "lists-as-keys",
+        "lists are to be the keys of a dictionary, or the members of a set, which they cannot be",
+        "A key must not change. A tuple cannot: `tuple(…)` makes one of a list.",
+        _lists_as_keys,
+    ),
+    Misconception(
+        "among-words",
+        "a run, which is a list, is looked for among the single words of the reference: none is found",
+        '`["a"] in ["a", "b"]` is false: the members are words. Compare runs with runs.',
+        _among_words,
+    ),
+    Misconception(
+        "among-words-below-zero",
+        "a run is looked for among the single words, and a short text has fewer than no runs",
+        '`["a"] in ["a", "b"]` is false: the members are words. And how many runs of 3 has a text of 1 word?',
+        _among_words_below_zero,
+    ),
     Misconception(
         "small-letters",
         "capital letters are made small, so that different words become equal",

@@ -88,6 +88,17 @@ def _short_ends(test, training, n):
     return _over(sum(tuple(test[i : i + n]) in seen for i in range(len(test))), len(test))
 
 
+def _lists_in_a_set(test, training, n):
+    seen = {training[i : i + n] for i in range(len(training) - n + 1)}
+    grams = [test[i : i + n] for i in range(len(test) - n + 1)]
+    return _over(sum(gram in seen for gram in grams), len(grams))
+
+
+def _among_words(test, training, n):
+    grams = [test[i : i + n] for i in range(len(test) - n + 1)]
+    return _over(sum(gram in training for gram in grams), len(grams))
+
+
 def _in_small_letters(test, training, n):
     return _share_of(_grams([w.lower() for w in test], n), set(_grams([w.lower() for w in training], n)))
 
@@ -164,6 +175,18 @@ MISCONCEPTIONS = (
         "the n-grams that were found are counted, and not divided by how many there are",
         "Asked for is a share of the test's n-grams.",
         _not_a_share,
+    ),
+    Misconception(
+        "lists-in-a-set",
+        "lists are to be the members of a set, which they cannot be",
+        "A member of a set must not change. A tuple cannot: `tuple(…)` makes one of a list.",
+        _lists_in_a_set,
+    ),
+    Misconception(
+        "among-words",
+        "a run, which is a list, is looked for among the single words of the training text: none is found",
+        '`["a"] in ["a", "b"]` is false: the members are words. Compare runs with runs.',
+        _among_words,
     ),
     Misconception(
         "small-letters",

@@ -98,7 +98,7 @@ def _nan_left_out(confusion, average):
     if average == "micro":
         hits, said, there = hits.sum(), said.sum(), there.sum()
     p, r = hits / said, hits / there
-    return tuple(float(x.nanmean().nan_to_num(0.0)) for x in (p, r, 2 * p * r / (p + r)))
+    return tuple(float(x.nanmean()) for x in (p, r, 2 * p * r / (p + r)))
 
 
 def _with_counts(change: Callable, divide: Callable = _ratio, micro: bool = True) -> Callable:

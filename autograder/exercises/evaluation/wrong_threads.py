@@ -114,7 +114,7 @@ def _table_too_small(first, second):
     for i, a in enumerate(first, start=1):
         for j, b in enumerate(second, start=1):
             t[i][j] = t[i - 1][j - 1] + 1 if a == b else max(t[i - 1][j], t[i][j - 1])
-    return t[-1][-1] if t and t[-1] else 0
+    return t[-1][-1]
 
 
 def _table_turned(first, second):
