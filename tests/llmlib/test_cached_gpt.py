@@ -47,7 +47,12 @@ def test_the_pieces_give_the_logits_of_the_whole(kind, pieces):
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
     assert cached.length == 10
     cached.clear()
-    torch.testing.assert_close(cached.read(tokens, last=True), expected[:, -1:], atol=1e-5, rtol=0)
+    for piece in tokens.split(pieces, dim=1):
+        got = cached.read(piece, last=True)
+        after = expected[:, cached.length - 1 : cached.length]
+        torch.testing.assert_close(got, after, atol=1e-5, rtol=0)
+    # The logits are ten thousand times as large as what is allowed, and the places differ.
+    assert expected.std(dim=1).mean() > 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
