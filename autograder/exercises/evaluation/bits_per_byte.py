@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,14 +23,19 @@ def _nats(g: torch.Generator, dtype: torch.dtype = torch.float32) -> torch.Tenso
 def _ascii(g: torch.Generator) -> Iterator[Case]:
     for dtype in (torch.float32, torch.float64, torch.float32):
         yield Case({"nats": _nats(g, dtype), "text": " ".join(words(g, 3))})
-    # White space is text, too, at both ends as well.
-    yield Case({"nats": _nats(g), "text": f" {' '.join(words(g, 2))}.\n"})
 
 
 def _foreign(g: torch.Generator) -> Iterator[Case]:
     for _ in range(3):
         letters = [FOREIGN[int(i)] for i in torch.randint(len(FOREIGN), (2,), generator=g)]
         yield Case({"nats": _nats(g), "text": letters[0].join(words(g, 2)) + letters[1]})
+    # The same letter, as one character and as two: both as they are.
+    yield Case({"nats": _nats(g), "text": "\u00e9e\u0301".join(words(g, 2))})
+
+
+def _blanks_around(g: torch.Generator) -> Iterator[Case]:
+    for end in ("\n", "  ", "\n\n"):
+        yield Case({"nats": _nats(g), "text": f" {' '.join(words(g, 2))}.{end}"})
 
 
 MISCONCEPTIONS = (
@@ -136,6 +142,12 @@ MISCONCEPTIONS = (
         lambda nats, text: nats.sum().item() / math.log(2) / len(text.strip().encode()),
     ),
     Misconception(
+        "normalised",
+        "a letter and its accent are made one character first, which takes fewer bytes",
+        "The text counts as it is: every byte of it had to be predicted.",
+        lambda nats, text: nats.sum().item() / math.log(2) / len(unicodedata.normalize("NFC", text).encode()),
+    ),
+    Misconception(
         "ascii-only",
         "characters outside ASCII are not counted",
         "A character like é or 猫 is text as well. How many bytes has it in UTF-8?",
@@ -202,8 +214,9 @@ EXERCISE = Exercise(
     difficulty=1,
     reference=library.bits_per_byte,
     checks=(
-        Check("gives the bits for each byte of an English text", 2, _ascii),
+        Check("gives the bits for each byte of an English text", 1, _ascii),
         Check("counts the bytes of a text in any language", 2, _foreign),
+        Check("counts white space at the ends of the text", 1, _blanks_around),
     ),
     hints=(
         "Two things are to be found: how many bits the whole text costs, and how many bytes it has.",

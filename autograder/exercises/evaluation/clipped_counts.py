@@ -37,6 +37,7 @@ def _ngrams(g: torch.Generator) -> Iterator[Case]:
     # A word that only begins like another, a capital letter, and a run that differs in its middle.
     yield Case({"candidate": [a, b, c, a], "reference": [c, a, b + "s", a, b.title()], "n": 2})
     yield Case({"candidate": [a, b, c, a], "reference": [a, c, c, a, b, a], "n": 3})
+    yield Case({"candidate": [c, a, b], "reference": [a, b + ".", c, a], "n": 2})
 
 
 def _clipped(g: torch.Generator) -> Iterator[Case]:

@@ -52,6 +52,7 @@ def _nothing(g: torch.Generator) -> Iterator[Case]:
     yield Case({"first": text, "second": []})
     yield Case({"first": text[:2], "second": text[2:]})
     yield Case({"first": [text[0].title(), text[1] + "s"], "second": text})  # like words of the other
+    yield Case({"first": [text[2] + "."], "second": text})
     yield Case({"first": [], "second": []})
 
 

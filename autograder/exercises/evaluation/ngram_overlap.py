@@ -35,6 +35,7 @@ def _in_a_run(g: torch.Generator) -> Iterator[Case]:
     # A word in capital letters, and a run that differs in its middle.
     yield Case({"test": [a, b.title(), c, d, e], "training": [c, d, e, a, b, c, e, d, a], "n": 2})
     yield Case({"test": [a, b, c, d, e], "training": [a, d, c, b, c, d], "n": 3})
+    yield Case({"test": [a, b + ",", c], "training": [b, c, a, b], "n": 2})
 
 
 def _every_place(g: torch.Generator) -> Iterator[Case]:

@@ -44,6 +44,16 @@ def _averages(g: torch.Generator) -> Iterator[Case]:
         lead = torch.tensor([9.0, -1, -1, -1, -1], dtype=torch.float64)
         order = torch.randperm(5, generator=g)
         yield Case({"first": second + sign * lead[order], "second": second, "draws": _drawn(g, 5, 16)})
+    yield _drawn_luckily(g)
+
+
+def _drawn_luckily(g: torch.Generator) -> Case:
+    """The first model is worse on the whole test, and better on what was drawn from it."""
+    second = torch.randint(0, 9, (3,), generator=g).double()
+    lead = torch.tensor([1.0, 1.0, -3.0], dtype=torch.float64)
+    return Case(
+        {"first": second + lead, "second": second, "draws": torch.tensor([[0, 0, 1], [0, 1, 1], [2, 0, 0]])}
+    )
 
 
 def _ties(g: torch.Generator) -> Iterator[Case]:
@@ -276,6 +286,12 @@ MISCONCEPTIONS = (
         "the average is taken over all draws together, so that there is one winner",
         "Each row has an average of its own. Which dimension is to go?",
         lambda first, second, draws: float((first - second).double()[draws].mean() > 0),
+    ),
+    Misconception(
+        "whole-test",
+        "the models are compared once, on the whole test, and the draws are not used",
+        "That says who is ahead here. How often would it be so on the test sets in `draws`?",
+        lambda first, second, draws: float(first.double().mean() > second.double().mean()),
     ),
     Misconception(
         "divided-by-the-items",

@@ -115,6 +115,11 @@ def _in_small_letters(candidate, reference, n):
     return (has & offered).total(), has.total()
 
 
+def _without_full_stops(candidate, reference, n):
+    has, offered = (Counter(_grams([w.strip(".,;:!?") for w in t], n)) for t in (candidate, reference))
+    return (has & offered).total(), has.total()
+
+
 def _as_letters(candidate, reference, n):
     has, whole_text = _grams(candidate, n), " ".join(reference)
     return sum(" ".join(gram) in whole_text for gram in has), len(has)
@@ -203,6 +208,12 @@ MISCONCEPTIONS = (
         "capital letters are made small, so that different words become equal",
         "Many a program does that, and prints that it did. Here words are compared as they are.",
         _in_small_letters,
+    ),
+    Misconception(
+        "without-full-stops",
+        "full stops and commas are cut off the words, so that different words become equal",
+        "How a text becomes words is decided before. Here words are compared as they are.",
+        _without_full_stops,
     ),
     Misconception(
         "as-letters",

@@ -107,6 +107,11 @@ def _share_of(grams, seen):
     return _over(sum(gram in seen for gram in grams), len(grams))
 
 
+def _without_full_stops(test, training, n):
+    has, seen = (_grams([word.strip(".,;:!?") for word in text], n) for text in (test, training))
+    return _share_of(has, set(seen))
+
+
 def _any_order(test, training, n):
     has, seen = ([tuple(sorted(gram)) for gram in _grams(text, n)] for text in (test, training))
     return _share_of(has, set(seen))
@@ -193,6 +198,12 @@ MISCONCEPTIONS = (
         "capital letters are made small, so that different words become equal",
         "That finds more leaks, and is done in practice. Here words are compared as they are.",
         _in_small_letters,
+    ),
+    Misconception(
+        "without-full-stops",
+        "full stops and commas are cut off the words, so that different words become equal",
+        "That finds more leaks, and is done in practice. Here words are compared as they are.",
+        _without_full_stops,
     ),
     Misconception(
         "any-order",

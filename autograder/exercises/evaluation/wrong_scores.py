@@ -299,7 +299,7 @@ MISCONCEPTIONS = (
         "union",
         "the F1 is what is in both, divided by what is in either",
         "That is the Jaccard index. In F1 the hits count twice, above the line and below.",
-        _variant(f1=lambda p, r: _ratio(p * r, p + r - p * r)),
+        _variant(f1=lambda p, r: p * r / (p + r - p * r).clamp(min=1e-12)),
     ),
     Misconception(
         "smaller",

@@ -198,6 +198,18 @@ MISCONCEPTIONS = (
         lambda first, second: _longest([w.lower() for w in first], [w.lower() for w in second]),
     ),
     Misconception(
+        "without-full-stops",
+        "full stops and commas are cut off the words, so that different words become equal",
+        "How a text becomes words is decided before. Here words are compared as they are.",
+        lambda first, second: _longest(*([w.strip(".,;:!?") for w in text] for text in (first, second))),
+    ),
+    Misconception(
+        "last-words-lost",
+        "the last words of both texts are never looked at",
+        "`range` ends before its end, and a slice `[:-1]` before the last word.",
+        lambda first, second: _longest(first[:-1], second[:-1]),
+    ),
+    Misconception(
         "greedy-the-other-way",
         "the next match is always taken at once, word by word of the second text",
         "A match far to the right closes the way to all words before it. Sometimes a word is better left "
