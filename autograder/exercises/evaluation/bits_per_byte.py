@@ -186,7 +186,7 @@ def _by_probabilities(nats, text):
 
 
 def _with_numpy(nats, text):
-    bits = nats.numpy().astype(np.float64) / np.log(2)
+    bits = nats.cpu().numpy().astype(np.float64) / np.log(2)
     return bits.sum() / np.frombuffer(text.encode(), dtype=np.uint8).size
 
 

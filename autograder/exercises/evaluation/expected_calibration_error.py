@@ -106,7 +106,7 @@ def _with_lists(confidences, correct, n_bins):
 
 
 def _with_histograms(confidences, correct, n_bins):
-    sure, right = confidences.double().numpy(), correct.double().numpy()
+    sure, right = confidences.double().cpu().numpy(), correct.double().cpu().numpy()
     sums = [np.histogram(sure, n_bins, (0, 1), weights=weights)[0] for weights in (sure, right)]
     return np.abs(sums[0] - sums[1]).sum() / len(sure)
 

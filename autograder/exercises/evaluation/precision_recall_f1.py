@@ -107,7 +107,7 @@ def _where(confusion, average):
 
 
 def _divided_with_numpy(confusion, average):
-    counts = confusion.numpy()
+    counts = confusion.cpu().numpy()
     hits, said, there = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     if average == "micro":
         hits, said, there = (x.sum(keepdims=True) for x in (hits, said, there))

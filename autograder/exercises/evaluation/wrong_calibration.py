@@ -235,7 +235,8 @@ MISCONCEPTIONS = (
         _binned(
             _weighted,
             place=lambda confidences, n_bins: torch.bucketize(
-                confidences.double(), torch.linspace(0, 1, n_bins, dtype=torch.float64)
+                confidences.double(),
+                torch.linspace(0, 1, n_bins, dtype=torch.float64, device=confidences.device),
             ),
         ),
     ),
