@@ -72,6 +72,25 @@ def test_a_hopeless_model_has_a_perplexity_too():
     assert perplexity(many) == pytest.approx(math.sqrt(math.e))
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bits_per_byte_are_the_same_for_every_tokenizer_of_one_model(seed):
+    """A model of bytes, read out by characters, by pieces and whole: a token has its bytes' surprise."""
+    rng = random.Random(seed)
+    text = "".join(rng.choices("ab é猫🦉\n", k=rng.randint(1, 40)))
+    of_bytes = {bytes([byte]): rng.uniform(0.01, 9) for byte in set(text.encode())}
+
+    def read_out(tokens):
+        assert "".join(tokens) == text
+        return torch.tensor([sum(of_bytes[bytes([b])] for b in t.encode()) for t in tokens]).double()
+
+    cuts = sorted(rng.sample(range(len(text) + 1), k=min(5, len(text))))
+    pieces = [text[i:j] for i, j in zip([0, *cuts], [*cuts, len(text)], strict=True) if i < j]
+    wanted = sum(of_bytes[bytes([b])] for b in text.encode()) / math.log(2) / len(text.encode())
+    nats = [read_out(tokens) for tokens in (list(text), pieces, [text])]
+    assert [bits_per_byte(n, text) for n in nats] == pytest.approx([wanted] * 3)
+    assert perplexity(nats[2]) > perplexity(nats[0]) or len(text) == 1
+
+
 def test_bits_per_byte_do_not_depend_on_the_cut():
     text = "Über 猫"
     nats = torch.tensor([0.5, 1.0, 2.0, 0.1])
@@ -295,6 +314,17 @@ def test_chrf_of_short_texts_is_sacrebleu_s(pair):
     assert 100 * chrf([pair[0]], [pair[1]]) == pytest.approx(
         sacrebleu.corpus_chrf([pair[0]], [[pair[1]]]).score
     )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_chrf_of_any_characters_is_sacrebleu_s(seed):
+    rng = random.Random(seed)
+    letters = [*"aabbc.AÀ", "e\u0301", "猫", "🦉", " ", "  ", "\t", "\u00a0", "\u2003", "\n"]
+    for _ in range(25):
+        sides = [["".join(rng.choices(letters, k=rng.randint(0, 12))) for _ in range(3)] for _ in range(2)]
+        n, beta = rng.choice([(6, 2), (1, 1), (3, 0.5)])
+        wanted = sacrebleu.corpus_chrf(sides[0], [sides[1]], char_order=n, beta=beta).score
+        assert 100 * chrf(*sides, max_n=n, beta=beta) == pytest.approx(wanted), sides
 
 
 @pytest.mark.parametrize("seed", SEEDS)
