@@ -1,4 +1,8 @@
-"""Which mistake was made: the misconception that does everywhere what the answer did."""
+"""Which mistake was made: the misconception that does everywhere what the answer did.
+
+Two mistakes at once look like neither. Then the first check that fails decides: the misconception that does
+there what the answer did, and is right wherever the answer is.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +27,60 @@ class Question:
     mistaken: dict[str, Outcome] = field(default_factory=dict)
 
 
-Called = tuple[Question, Outcome]
+@dataclass(frozen=True)
+class Called:
+    """A question with what the answer made of it, and whether that was right."""
+
+    question: Question
+    outcome: Outcome
+    right: bool
 
 
-def diagnose(exercise: Exercise, called: list[Called]) -> Mistake | None:
-    """The misconception that does on every case exactly what the answer did, if there is one."""
+NOT_ALONE = " Mend this first: it is not the only thing that goes wrong."
+
+
+def diagnose(exercise: Exercise, by_check: list[list[Called]]) -> Mistake | None:
+    """The misconception that does on every case exactly what the answer did, if there is one.
+
+    If there is none, one that explains the first check that fails: of several the one that explains most.
+    """
+    everything = [one for called in by_check for one in called]
     for misconception in exercise.misconceptions:
-        if all(_behaves_alike(exercise, misconception, *one) for one in called):
+        alike = all(_behaves_alike(exercise, misconception, one) for one in everything)
+        if alike and _same_words(misconception, everything):
             return Mistake(misconception.id, misconception.title, misconception.advice)
-    return None
+    first = next(called for called in by_check if not all(one.right for one in called))
+    # That both raise something, or return another shape, says little: only numbers tell two mistakes apart.
+    if not all(map(_comparable, first)):
+        return None
+    deciding = [*first, *(one for called in by_check if all(c.right for c in called) for one in called)]
+    candidates = [
+        m for m in exercise.misconceptions if all(_behaves_alike(exercise, m, one) for one in deciding)
+    ]
+    if not candidates:
+        return None
+    best = max(candidates, key=lambda m: sum(_behaves_alike(exercise, m, one) for one in everything))
+    return Mistake(best.id, best.title, best.advice + NOT_ALONE)
 
 
-def _behaves_alike(
-    exercise: Exercise, misconception: Misconception, question: Question, outcome: Outcome
-) -> bool:
+def _comparable(called: Called) -> bool:
+    value, want = called.outcome.value, called.question.expected.value
+    if called.outcome.failure is not None or not isinstance(value, Tensor) or not isinstance(want, Tensor):
+        return False
+    return value.shape == want.shape and value.dtype == want.dtype
+
+
+def _same_words(misconception: Misconception, called: list[Called]) -> bool:
+    """Of an answer that only ever raises, the message must agree: many mistakes end in a TypeError."""
+    if any(one.outcome.failure is None for one in called):
+        return True
+    ours, theirs = called[0].outcome.failure, called[0].question.mistaken[misconception.id].failure
+    return ours is not None and theirs is not None and ours.message == theirs.message
+
+
+def _behaves_alike(exercise: Exercise, misconception: Misconception, called: Called) -> bool:
     assert exercise.reference is not None
+    question, outcome = called.question, called.outcome
     expected, theirs = question.expected, question.mistaken.get(misconception.id)
     if theirs is None:
         run = LocalRunner(misconception.answer, exercise.reference, watched=False)

@@ -106,17 +106,18 @@ def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[s
     reference = exercise.reference
     assert reference is not None
     device = about.get("device", "cpu")
-    called: list[Called] = []
+    by_check: list[list[Called]] = []
     results: list[CheckResult] = []
     first: Wrong | None = None
     stopped: Failure | None = None
     for check, asked in zip(exercise.checks, questions(exercise, seed), strict=True):
         wrong: Wrong | None = None
+        by_check.append([])
         for question in asked:
             case, expected = question.case, question.expected
             outcome = runner(case) if stopped is None else Outcome(failure=stopped)
-            called.append((question, outcome))
             mismatch = compare(outcome, expected, axes_of(face(reference, case)).get("return"), device)
+            by_check[-1].append(Called(question, outcome, mismatch is None))
             if mismatch and wrong is None:
                 wrong = (case, outcome, expected, mismatch)
             if outcome.failure is not None and outcome.failure.kind in FINAL:
@@ -129,7 +130,7 @@ def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[s
         return ungraded(exercise, stopped, seed=seed, **about)
     failed = next(r for r in results if not r.passed)
     failure = first[1].failure or first[1].backward_failure
-    mistake = None if stopped else diagnose(exercise, called)
+    mistake = None if stopped else diagnose(exercise, by_check)
     return _report(
         exercise,
         "failed",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 FailureKind = Literal[
     "exception",  # the answer raised
     "not attempted",  # it still raises the NotImplementedError that stood there
@@ -55,3 +57,11 @@ class Refused(Exception):
     def __init__(self, failure: Failure):
         super().__init__(failure.message)
         self.failure = failure
+
+
+_NUMPY = ((np.bool_, bool), (np.integer, int), (np.floating, float), (np.str_, str))
+
+
+def plain_number(value: Any) -> Any:
+    """A number of NumPy's as Python's own: an answer that came by it is not wrong. Anything else as it is."""
+    return next((plain(value) for kind, plain in _NUMPY if isinstance(value, kind)), value)

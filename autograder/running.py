@@ -19,12 +19,13 @@ from contextlib import contextmanager, nullcontext
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from autograder.calling import as_call, copy_value, face, make, ready
 from autograder.checks import Case
-from autograder.outcome import Failure, Outcome, Refused
+from autograder.outcome import Failure, Outcome, Refused, plain_number
 from autograder.watching import Watch
 
 
@@ -75,8 +76,7 @@ class LocalRunner:
         mutated += tuple(n for n in weights if not _unchanged(_to(case.weights[n], self.device), weights[n]))
         if failure is not None:
             return Outcome(failure=failure, mutated=mutated)
-        if isinstance(value, BaseException):  # `return ValueError(…)`: nobody would notice
-            sentence = f"it returns a {type(value).__name__}: write `raise` in the place of `return`"
+        if (sentence := _no_value(value)) is not None:
             return Outcome(failure=Failure("unreadable", sentence), mutated=mutated)
         value = _detached(value)
         device = value.device.type if isinstance(value, Tensor) else "cpu"
@@ -161,6 +161,18 @@ def _backward(value: Any) -> None:
     value.backward(direction.to(value.device, value.dtype))
 
 
+def _no_value(value: Any) -> str | None:
+    """What to do about a result that is none yet, the same words whichever process it came from."""
+    if isinstance(value, BaseException):  # `return ValueError(…)`: nobody would notice
+        return f"it returns a {type(value).__name__}: write `raise` in the place of `return`"
+    if isinstance(value, np.ndarray):
+        return "it returns a NumPy array: `torch.from_numpy(…)` makes a tensor of it, `.tolist()` a list"
+    if isinstance(value, Iterator):
+        name = type(value).__name__
+        return f"it returns a {name}, which hands out its values one by one: `list(…)` makes a list of them"
+    return None
+
+
 def code_of(function: Callable[..., Any]) -> CodeType | None:
     return getattr(inspect.unwrap(function), "__code__", None)
 
@@ -190,7 +202,7 @@ def _detached(value: Any) -> Any:
         return tuple(_detached(item) for item in value)
     if isinstance(value, dict):  # and a Counter its pairs
         return {key: _detached(item) for key, item in value.items()}
-    return value
+    return plain_number(value)
 
 
 def _unchanged(before: Any, after: Any) -> bool:

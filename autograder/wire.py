@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from autograder.calling import Made
-from autograder.outcome import Failure, Outcome
+from autograder.outcome import Failure, Outcome, plain_number
 
 MOST_BYTES = 64 * 2**20
 MOST_DEPTH = 6
@@ -37,8 +37,6 @@ _DTYPES = {
         torch.float16, torch.bfloat16, torch.float32, torch.float64,
     )
 }  # fmt: skip
-# NumPy's numbers are numbers: an answer that came by them is not wrong for it.
-_NUMPY = ((np.bool_, bool), (np.integer, int), (np.floating, float), (np.str_, str))
 
 
 class WireError(ValueError):
@@ -151,9 +149,8 @@ def _encode(value: Any, blobs: list[bytes], depth: int) -> Any:
         return _encode(Made(f"{type(value).__module__}:{type(value).__qualname__}", made), blobs, depth)
     if isinstance(value, Tensor):
         return {"tensor": _encode_tensor(value, blobs)}
-    for kind, plain in _NUMPY:
-        if isinstance(value, kind):
-            return _encode(plain(value), blobs, depth)
+    if isinstance(value, np.generic) and (plain := plain_number(value)) is not value:
+        return _encode(plain, blobs, depth)
     raise WireError(f"a value of type {type(value).__name__} is not plain data")
 
 

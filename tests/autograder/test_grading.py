@@ -6,11 +6,13 @@ import ast
 import math
 import sys
 import warnings
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from autograder.exercise import Case, Check, Exercise
+from autograder.exercise import Case, Check, Exercise, Misconception
 from autograder.exercises import find
 from autograder.grading import grade_callable, passes
 from autograder.running import code_of
@@ -44,6 +46,35 @@ def test_unknown_mistake_is_not_given_a_name(exercise):
         exercise, lambda query, key, temperature=1.0: right(query, key, temperature) + 0.01
     )
     assert report.status == "failed" and report.misconception is None
+
+
+def test_of_two_mistakes_the_first_is_named_and_the_other_announced():
+    exercise = find("attention.scaled_dot_product_attention")
+
+    def no_scale_and_the_mask_forgotten(query, key, value, mask=None):
+        return torch.softmax(query @ key.transpose(-2, -1), dim=-1) @ value
+
+    report = grade_callable(exercise, no_scale_and_the_mask_forgotten)
+    assert report.misconception.id == "not-scaled"
+    assert report.misconception.advice.endswith("Mend this first: it is not the only thing that goes wrong.")
+
+
+def test_a_first_check_that_fails_by_its_shape_names_nothing():
+    exercise = find("attention.softmax")
+    assert grade_callable(exercise, lambda x, dim=-1: x.sum(dim).exp()).misconception is None
+
+
+def test_an_answer_that_only_raises_shares_a_name_by_its_message_alone(exercise):
+    def one_error(query, key, temperature=1.0):
+        return query + {}
+
+    def another_error(query, key, temperature=1.0):
+        return len(3)
+
+    known = Misconception("adds-a-dict", "a dict is added", "Look.", one_error)
+    exercise = replace(exercise, misconceptions=(known,))
+    assert grade_callable(exercise, one_error).misconception.id == "adds-a-dict"
+    assert grade_callable(exercise, another_error).misconception is None
 
 
 def test_partial_points_and_dependency(exercise):
@@ -186,8 +217,6 @@ def test_library_function_is_refused_by_name(exercise, swallow):
 
 
 def test_library_operator_is_refused_by_the_back_door(exercise):
-    from dataclasses import replace
-
     watched = replace(exercise, forbidden=("aten::bmm",))
     report = grade_callable(watched, right)
     assert report.status == "failed" and "torch.ops.aten.bmm" in report.reason
@@ -212,8 +241,6 @@ def test_the_learners_randomness_is_left_alone(exercise):
 
 
 def test_a_fault_of_the_grader_is_no_zero(exercise):
-    from dataclasses import replace
-
     def broken_cases(generator):
         raise ZeroDivisionError("ours")
 
@@ -246,8 +273,6 @@ def key_by_key(query, key, temperature=1.0):
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
 def test_tolerance_follows_the_numbers(exercise, dtype, size):
     """Another order of operations stays inside at every size; one part in a thousand falls out."""
-    from dataclasses import replace
-
     from autograder.exercise import Case
 
     def cases(generator):
@@ -334,6 +359,27 @@ def test_an_error_that_is_returned_is_not_raised(on_lists):
     report = grade_callable(on_lists, answer)
     assert report.points == 1
     assert report.reason == "it returns a ValueError: write `raise` in the place of `return`"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda tokens, pair: iter(tokens), "hands out its values one by one: `list(…)` makes a list"),
+        (lambda tokens, pair: map(int, tokens), "it returns a map, which hands out"),
+        (lambda tokens, pair: np.array(tokens), "it returns a NumPy array: `torch.from_numpy(…)`"),
+    ],
+)
+def test_a_result_that_is_not_plain_is_told_how_to_become_so(on_lists, answer, words):
+    assert words in grade_callable(on_lists, answer).reason
+
+
+def test_numbers_of_numpy_are_numbers(on_lists):
+    def answer(tokens, pair):
+        if min(tokens, default=0) < 0:
+            raise ValueError
+        return [np.int64(token) for token in merged_again(tokens, pair)]
+
+    assert grade_callable(on_lists, answer).status == "passed"
 
 
 def test_messages_on_lists_count_once_and_quote_as_python_does(on_lists):
