@@ -120,6 +120,16 @@ def test_classification_is_scikit_learn_s(seed):
     assert precision_recall_f1(confusion, "micro")[2] == pytest.approx(accuracy(confusion))
 
 
+def test_classification_of_the_chapter():
+    pictures = torch.tensor([[6, 0, 2], [2, 8, 0], [2, 0, 0]])
+    wanted = ((6 / 10 + 8 / 8) / 3, (6 / 8 + 8 / 10) / 3, (12 / 18 + 16 / 18) / 3)
+    assert precision_recall_f1(pictures, "macro") == pytest.approx(wanted)
+    assert precision_recall_f1(pictures, "micro") == pytest.approx([0.7] * 3)
+    spam = torch.tensor([[83, 9], [2, 6]])
+    assert precision_recall_f1(spam, "macro")[2] == pytest.approx((12 / 23 + 166 / 177) / 2)
+    assert accuracy(spam) == pytest.approx(0.89) and accuracy(torch.tensor([[92, 0], [8, 0]])) == 0.92
+
+
 LABELS = {
     "one class": ([0, 0, 0], [0, 0, 0], 1),
     "all wrong": ([0, 1, 1], [1, 0, 0], 2),
