@@ -148,6 +148,40 @@ def _one_if_for_all(a, b):
     return (a * b).sum(dim=-1) / lengths
 
 
+def _product_raised(a, b):
+    return _dot(a, b) / (_size(a) * _size(b)).clamp(min=1e-8)
+
+
+def _short_is_zero(a, b):
+    lengths = _size(a) * _size(b)
+    return torch.where(lengths < 1e-6, torch.zeros_like(lengths), _right(a, b))
+
+
+def _matrix_product(a, b):
+    return a @ b / _safe(_size(a) * _size(b))
+
+
+def _all_pairs(a, b):
+    return _dot(a, b) / _safe(_size(a) * _size(b)) if a.ndim == 1 else _units(a) @ _units(b).transpose(-2, -1)
+
+
+def _units(x):
+    return x / _safe(_size(x))[..., None]
+
+
+def _lengths_kept_a_dimension(a, b):
+    return _dot(a, b) / _safe(_size(a) * _size(b))[..., None]
+
+
+def _dimension_1(a, b):
+    lengths = a.norm(dim=1) * b.norm(dim=1)
+    return (a * b).sum(1) / _safe(lengths)
+
+
+def _averaged(a, b):
+    return _right(a, b) / a.shape[-1]
+
+
 MISCONCEPTIONS = (
     Misconception(
         "dot-product",
@@ -263,6 +297,48 @@ MISCONCEPTIONS = (
         "`if` needs one answer, and here each vector has its own. Decide place by place, with a tensor.",
         _one_if_for_all,
     ),
+    Misconception(
+        "product-raised",
+        "the product of the lengths is never taken to be smaller than 1e-8",
+        "Two vectors of length 1e-5 have a product of 1e-10. Only a product of 0 needs help.",
+        _product_raised,
+    ),
+    Misconception(
+        "short-is-zero",
+        "short vectors are treated as if they were zeros",
+        "However short a vector is, it has a direction. Ask for exactly 0.",
+        _short_is_zero,
+    ),
+    Misconception(
+        "matrix-product",
+        "`@` stands between a and b: a dot product for two vectors, a matrix product for more",
+        "Multiply number by number, then add up along the last dimension: that works for any shape.",
+        _matrix_product,
+    ),
+    Misconception(
+        "all-pairs",
+        "every vector of a is compared with every vector of b",
+        "Row i of a belongs to row i of b. Who wants all pairs gives a one dimension more, and broadcasts.",
+        _all_pairs,
+    ),
+    Misconception(
+        "lengths-kept-a-dimension",
+        "the lengths have a dimension of size 1 that the dot products have not",
+        "Print both shapes. Three sums over the last dimension: all with `keepdim=True`, or none.",
+        _lengths_kept_a_dimension,
+    ),
+    Misconception(
+        "dimension-1",
+        "the vectors are taken along dimension 1, which is the last one only in a table",
+        "Count from the end: −1 is the last dimension of any shape.",
+        _dimension_1,
+    ),
+    Misconception(
+        "averaged",
+        "the products are averaged, not summed",
+        "A dot product is a sum. (2, 0) and (2, 0) have the similarity 1.",
+        _averaged,
+    ),
 )
 
 
@@ -295,12 +371,33 @@ def _matrix_product(a, b):
     return dots / a.norm(dim=-1).clamp(min=1e-10) / b.norm(dim=-1).clamp(min=1e-10)
 
 
+def _root_of_both(a, b):
+    squares = a.square().sum(-1) * b.square().sum(-1)
+    return (a * b).sum(-1) * torch.where(squares > 0, squares, torch.ones_like(squares)).rsqrt()
+
+
+def _written_where_it_is_defined(a, b):
+    lengths = a.norm(dim=-1) * b.norm(dim=-1)
+    result, some = torch.zeros_like(lengths), lengths != 0
+    result[some] = (a * b).sum(-1)[some] / lengths[some]
+    return result
+
+
+def _distance_of_the_units(a, b):
+    units = [x / x.norm(dim=-1, keepdim=True).clamp(min=1e-30) for x in (a, b)]
+    nothing = (units[0] == 0).all(-1) | (units[1] == 0).all(-1)
+    return (1 - (units[0] - units[1]).square().sum(-1) / 2).masked_fill(nothing, 0.0)
+
+
 ALTERNATIVES = (
     Alternative("unit vectors first", _unit_vectors),
     Alternative("torch's normalize", _normalised),
     Alternative("einsum", _einsum),
     Alternative("where", _where),
     Alternative("rows times columns", _matrix_product),
+    Alternative("one root of both squares", _root_of_both),
+    Alternative("written only where it is defined", _written_where_it_is_defined),
+    Alternative("the distance of the unit vectors", _distance_of_the_units),
 )
 
 EXERCISE = Exercise(

@@ -12,11 +12,8 @@ from autograder.exercises.probes import normal
 from llmlib import embedding
 
 
-def _case(tokens: Tensor, gradient: Tensor, vocab_size: int, differentiate: bool = False) -> Case:
-    return Case(
-        {"tokens": tokens, "gradient": gradient, "vocab_size": vocab_size},
-        gradient=differentiate,
-    )
+def _case(tokens: Tensor, gradient: Tensor, vocab_size: int) -> Case:
+    return Case({"tokens": tokens, "gradient": gradient, "vocab_size": vocab_size})
 
 
 def _each_token_once(g: torch.Generator) -> Iterator[Case]:
@@ -36,8 +33,8 @@ def _batches(g: torch.Generator) -> Iterator[Case]:
     yield _case(torch.randint(0, 3, (2, 3, 4), generator=g), normal(g, 2, 3, 4, 2), 5)
 
 
-def _types_and_gradients(g: torch.Generator) -> Iterator[Case]:
-    yield _case(torch.randint(0, 3, (6,), generator=g), normal(g, 6, 2, dtype=torch.float64), 5, True)
+def _float64(g: torch.Generator) -> Iterator[Case]:
+    yield _case(torch.randint(0, 3, (6,), generator=g), normal(g, 6, 2, dtype=torch.float64), 5)
 
 
 # --- Mistakes
@@ -112,6 +109,35 @@ def _a_table_for_each_text(tokens, gradient, vocab_size):
 
 def _always_float32(tokens, gradient, vocab_size):
     return _summed(tokens, gradient.float(), vocab_size)
+
+
+def _makes_float32(tokens, gradient, vocab_size):
+    hot = (tokens.reshape(-1)[:, None] == torch.arange(vocab_size, device=tokens.device)).float()
+    return hot.T @ gradient.reshape(-1, gradient.shape[-1])
+
+
+def _once_for_each_text(tokens, gradient, vocab_size):
+    table = gradient.new_zeros(vocab_size, gradient.shape[-1])
+    for text, arrived in zip(tokens, gradient, strict=True):
+        table[text] += arrived
+    return table
+
+
+def _averaged_over_texts(tokens, gradient, vocab_size):
+    texts = tokens.shape[0] if tokens.ndim > 1 else 1
+    return _summed(tokens, gradient, vocab_size) / texts
+
+
+def _only_what_occurs(tokens, gradient, vocab_size):
+    return torch.stack([gradient[tokens == token].sum(0) for token in tokens.unique()])
+
+
+def _last_dimension_summed(tokens, gradient, vocab_size):
+    return _summed(tokens, gradient, vocab_size).sum(-1)
+
+
+def _transposed(tokens, gradient, vocab_size):
+    return _summed(tokens, gradient, vocab_size).T
 
 
 MISCONCEPTIONS = (
@@ -193,6 +219,42 @@ MISCONCEPTIONS = (
         "The gradient has the dtype of what arrives.",
         _always_float32,
     ),
+    Misconception(
+        "makes-float32",
+        "what is made on the way is float32, and meets gradients of another dtype",
+        "Both factors of a product need one dtype. Give your own one that of `gradient`: `x.to(…)` takes it.",
+        _makes_float32,
+    ),
+    Misconception(
+        "once-for-each-text",
+        "a loop over the first dimension writes whole texts, each row once",
+        "With a batch, what your loop hands out is a text, in which a token may occur twice. Flatten first.",
+        _once_for_each_text,
+    ),
+    Misconception(
+        "averaged-over-texts",
+        "the sum is divided by the number of texts",
+        "If the loss is an average over the batch, the gradients that arrive are already divided.",
+        _averaged_over_texts,
+    ),
+    Misconception(
+        "only-what-occurs",
+        "there are rows only for the tokens that occur",
+        "The gradient has the shape of the table. What is the row of a token that stood nowhere?",
+        _only_what_occurs,
+    ),
+    Misconception(
+        "last-dimension-summed",
+        "each row has become a single number",
+        "Add up over the places. The d_model numbers of a gradient stay apart.",
+        _last_dimension_summed,
+    ),
+    Misconception(
+        "transposed",
+        "rows and columns have changed places",
+        "One row for each token of the vocabulary, as in the table.",
+        _transposed,
+    ),
 )
 
 
@@ -225,12 +287,30 @@ def _einsum(tokens, gradient, vocab_size):
     return torch.einsum("...v,...d->vd", hot, gradient)
 
 
+def _scatter_add(tokens, gradient, vocab_size):
+    d_model = gradient.shape[-1]
+    rows = tokens.reshape(-1, 1).expand(-1, d_model)
+    table = gradient.new_zeros(vocab_size, d_model)
+    return table.scatter_add(0, rows, gradient.reshape(-1, d_model))
+
+
+def _through_numpy(tokens, gradient, vocab_size):
+    import numpy as np
+
+    arrived = gradient.detach().cpu().numpy()
+    table = np.zeros((vocab_size, arrived.shape[-1]), dtype=arrived.dtype)
+    np.add.at(table, tokens.cpu().numpy(), arrived)
+    return torch.from_numpy(table).to(gradient.device)
+
+
 ALTERNATIVES = (
     Alternative("index_add", _index_add),
     Alternative("index_put with accumulate", _accumulated),
     Alternative("one place after the other", _loop),
     Alternative("one row after the other", _row_by_row),
     Alternative("einsum", _einsum),
+    Alternative("scatter_add", _scatter_add),
+    Alternative("NumPy's add.at", _through_numpy),
 )
 
 EXERCISE = Exercise(
@@ -244,7 +324,7 @@ EXERCISE = Exercise(
         Check("brings each gradient to the row of its token", 2, _each_token_once),
         Check("adds up what a repeated token receives", 2, _repeated_tokens),
         Check("adds up over all texts of a batch", 1, _batches),
-        Check("keeps the dtype", 1, _types_and_gradients),
+        Check("keeps the dtype", 1, _float64),
     ),
     hints=(
         "Write the lookup as a matrix product, one-hot vectors times table. Which entry of the one-hot "
@@ -259,6 +339,9 @@ EXERCISE = Exercise(
     forbidden=(
         "torch.nn.functional.embedding",
         "torch.embedding",
+        "torch.Tensor.backward",
+        "torch.autograd.backward",
+        "torch.autograd.grad",
         "aten::embedding",
         "aten::embedding_dense_backward",
     ),

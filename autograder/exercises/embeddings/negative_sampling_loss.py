@@ -146,6 +146,47 @@ def _negatives_detached(centre, neighbour, negatives):
     return (true + drawn.sum(-1)).mean()
 
 
+def _scores_summed_first(centre, neighbour, negatives):
+    true, drawn = _scores(centre, neighbour, negatives)
+    return -(_log_sigmoid(true) + _log_sigmoid(-drawn.sum(-1))).mean()
+
+
+def _drawn_subtracted(centre, neighbour, negatives):
+    true, drawn = _two_parts(centre, neighbour, negatives)
+    return (true - drawn.sum(-1)).mean()
+
+
+def _drawn_summed_over_the_batch(centre, neighbour, negatives):
+    true, drawn = _two_parts(centre, neighbour, negatives)
+    return true.mean() + drawn.sum()
+
+
+def _every_centre_with_every_neighbour(centre, neighbour, negatives):
+    _, drawn = _two_parts(centre, neighbour, negatives)
+    return -_log_sigmoid(centre @ neighbour.T).mean() + drawn.sum(-1).mean()
+
+
+def _centre_without_an_axis(centre, neighbour, negatives):
+    true, _ = _two_parts(centre, neighbour, negatives)
+    return (true - _log_sigmoid(-(centre * negatives).sum(-1)).sum(-1)).mean()
+
+
+def _scaled(centre, neighbour, negatives):
+    true, drawn = _two_parts(centre / centre.shape[-1] ** 0.5, neighbour, negatives)
+    return (true + drawn.sum(-1)).mean()
+
+
+def _probability_raised(centre, neighbour, negatives):
+    true, drawn = _scores(centre, neighbour, negatives)
+    probabilities = torch.cat([true[:, None], -drawn], dim=1).sigmoid().clamp(min=1e-12)
+    return -probabilities.log().sum(-1).mean()
+
+
+def _first_drawn_only(centre, neighbour, negatives):
+    true, drawn = _two_parts(centre, neighbour, negatives)
+    return (true + drawn[:, 0]).mean()
+
+
 MISCONCEPTIONS = (
     Misconception(
         "overflows",
@@ -250,6 +291,55 @@ MISCONCEPTIONS = (
         "They learn as well: they must get out of the way.",
         _negatives_detached,
     ),
+    Misconception(
+        "scores-summed-first",
+        "the scores of the drawn words are added up before the logarithm",
+        "Each drawn word is a question of its own: take log σ of each score, then add.",
+        _scores_summed_first,
+    ),
+    Misconception(
+        "drawn-subtracted",
+        "the drawn words' part is subtracted, where it should be added",
+        "Both logarithms are negative, and both stand behind a minus: either mistake makes the loss larger.",
+        _drawn_subtracted,
+    ),
+    Misconception(
+        "drawn-summed-over-the-batch",
+        "the drawn words' part is summed over the batch, the true pairs' averaged",
+        "A sum without a dimension adds up everything. Add over the drawn words, then average the batch.",
+        _drawn_summed_over_the_batch,
+    ),
+    Misconception(
+        "every-centre-with-every-neighbour",
+        "every centre is compared with every neighbour of the batch",
+        "A row holds one true pair: multiply number by number and add up each row.",
+        _every_centre_with_every_neighbour,
+    ),
+    Misconception(
+        "centre-without-an-axis",
+        "the centres meet the drawn words of other rows",
+        "Shapes line up from the right: (batch, d_model) meets (n_negatives, d_model). Give the centres an "
+        "axis where the drawn words have theirs.",
+        _centre_without_an_axis,
+    ),
+    Misconception(
+        "scaled",
+        "the scores are divided by √d_model",
+        "That belongs to attention. Here the score is the plain dot product.",
+        _scaled,
+    ),
+    Misconception(
+        "probability-raised",
+        "small probabilities are raised before the logarithm",
+        "That caps the loss, and where it is capped nothing is learned. Write log σ as one function.",
+        _probability_raised,
+    ),
+    Misconception(
+        "first-drawn-only",
+        "only the first drawn word of each row counts",
+        "The dimension n_negatives holds them all; the formula adds over them.",
+        _first_drawn_only,
+    ),
 )
 
 
@@ -294,12 +384,28 @@ def _pair_by_pair(centre, neighbour, negatives):
     return sum(losses) / len(losses)
 
 
+def _batched_products(centre, neighbour, negatives):
+    everything = torch.cat([-neighbour[:, None], negatives], dim=1)
+    scores = torch.bmm(everything, centre[:, :, None]).squeeze(-1)
+    return (torch.relu(scores) + torch.log1p(torch.exp(-scores.abs()))).sum(dim=1).mean()
+
+
+def _cross_entropy(centre, neighbour, negatives):
+    true, drawn = _scores(centre, neighbour, negatives)
+    scores = torch.cat([true[:, None], -drawn], dim=1).reshape(-1)
+    logits = torch.stack([torch.zeros_like(scores), scores], dim=-1)
+    yes = torch.ones(len(scores), dtype=torch.long, device=centre.device)
+    return F.cross_entropy(logits, yes, reduction="sum") / len(centre)
+
+
 ALTERNATIVES = (
     Alternative("a maximum and log1p", _log1p),
     Alternative("all scores in one table", _one_table),
     Alternative("logsumexp of the score and 0", _logsumexp),
     Alternative("log_softmax over the score and 0", _log_softmax),
     Alternative("pair by pair", _pair_by_pair),
+    Alternative("batched products", _batched_products),
+    Alternative("cross-entropy of yes and no", _cross_entropy),
 )
 
 EXERCISE = Exercise(

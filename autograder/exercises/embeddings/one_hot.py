@@ -86,6 +86,35 @@ def _inverted(tokens, vocab_size):
     return 1 - _ones(tokens, vocab_size)
 
 
+def _every_row_the_same(tokens, vocab_size):
+    vectors = torch.zeros(*tokens.shape, vocab_size, device=tokens.device)
+    vectors[..., tokens] = 1.0
+    return vectors
+
+
+def _axis_after_the_first(tokens, vocab_size):
+    return (tokens[:, None] == torch.arange(vocab_size, device=tokens.device)).float()
+
+
+def _no_new_axis(tokens, vocab_size):
+    return (tokens == torch.arange(vocab_size, device=tokens.device)).float()
+
+
+def _one_row_for_each_text(tokens, vocab_size):
+    vectors = torch.zeros(len(tokens), vocab_size, device=tokens.device)
+    for place, token in enumerate(tokens):
+        vectors[place, token] = 1.0
+    return vectors
+
+
+def _one_row_up(tokens, vocab_size):
+    return _ones(tokens, vocab_size).roll(-1, dims=-1)
+
+
+def _float64(tokens, vocab_size):
+    return _ones(tokens, vocab_size).double()
+
+
 MISCONCEPTIONS = (
     Misconception(
         "integers",
@@ -153,6 +182,42 @@ MISCONCEPTIONS = (
         "One place is hot, all others are cold.",
         _inverted,
     ),
+    Misconception(
+        "every-row-the-same",
+        "every vector has a 1 at the places of all the tokens",
+        "`vectors[:, tokens] = 1` fills whole columns. Each row needs its own column: give the rows, too.",
+        _every_row_the_same,
+    ),
+    Misconception(
+        "axis-after-the-first",
+        "the new axis stands behind the first one, which is the last only as long as there is no batch",
+        "`tokens[:, None]` counts from the front. With three dots the new axis comes last, in any shape.",
+        _axis_after_the_first,
+    ),
+    Misconception(
+        "no-new-axis",
+        "the tokens are compared with the places one by one, token 0 with place 0 and so on",
+        "Every token must meet every place. Which shape must the tokens have for that?",
+        _no_new_axis,
+    ),
+    Misconception(
+        "one-row-for-each-text",
+        "`tokens` is taken to be a single text, and a batch gets one row for each text",
+        "`len(tokens)` is the size of the first dimension alone. Work on a shape that you do not know.",
+        _one_row_for_each_text,
+    ),
+    Misconception(
+        "one-row-up",
+        "every 1 stands one place too early, and that of token 0 at the end",
+        "Token 0 is row 0 of the identity matrix. A row of −1 is the last one.",
+        _one_row_up,
+    ),
+    Misconception(
+        "float64",
+        "the result is float64",
+        "NumPy's default is float64, PyTorch's is float32. `x.float()` makes float32 of anything.",
+        _float64,
+    ),
 )
 
 
@@ -187,12 +252,30 @@ def _compared(tokens, vocab_size):
     return torch.eq(tokens.unsqueeze(-1), torch.arange(vocab_size, device=tokens.device)).float()
 
 
+def _by_columns(tokens, vocab_size):
+    return torch.stack([(tokens == word).float() for word in range(vocab_size)], dim=-1)
+
+
+def _through_numpy(tokens, vocab_size):
+    import numpy as np
+
+    return torch.from_numpy(np.eye(vocab_size, dtype=np.float32)[tokens.cpu().numpy()]).to(tokens.device)
+
+
+def _by_distance(tokens, vocab_size):
+    distance = (tokens[..., None] - torch.arange(vocab_size, device=tokens.device)).abs()
+    return (1 - distance).clamp(min=0).float()
+
+
 ALTERNATIVES = (
     Alternative("rows of the identity matrix", _rows_of_the_identity),
     Alternative("scatter", _scattered),
     Alternative("one 1 after the other", _written_one_by_one),
     Alternative("indexed with two lists", _indexed),
     Alternative("eq and float", _compared),
+    Alternative("column by column", _by_columns),
+    Alternative("NumPy's identity matrix", _through_numpy),
+    Alternative("the distance to each place", _by_distance),
 )
 
 EXERCISE = Exercise(

@@ -129,6 +129,43 @@ def _in_float64(x, angles):
     return _turned(x, angles.cos(), angles.sin(), torch.float64)
 
 
+def _angles_side_by_side(x, angles):
+    both = torch.cat([angles, angles], dim=-1)
+    pairs = x.unflatten(-1, (-1, 2))
+    quarter = torch.stack([-pairs[..., 1], pairs[..., 0]], dim=-1).flatten(-2)
+    return (x * both.cos() + quarter * both.sin()).to(x.dtype)
+
+
+def _halves_with_the_angles_of_neighbours(x, angles):
+    each = angles.repeat_interleave(2, dim=-1)
+    first, second = x.chunk(2, dim=-1)
+    return (x * each.cos() + torch.cat([-second, first], dim=-1) * each.sin()).to(x.dtype)
+
+
+def _halves_interleaved(x, angles):
+    return _half_split(x, angles).unflatten(-1, (2, -1)).transpose(-2, -1).flatten(-2)
+
+
+def _partner_not_swapped(x, angles):
+    pairs = x.unflatten(-1, (-1, 2))
+    signs = torch.tensor([-1.0, 1.0], dtype=x.dtype, device=x.device)
+    return (pairs * (angles.cos()[..., None] + signs * angles.sin()[..., None])).flatten(-2).to(x.dtype)
+
+
+def _reflected(x, angles):
+    result = _turned(x, angles.cos(), angles.sin()).unflatten(-1, (-1, 2))
+    second = x[..., 0::2] * angles.sin() - x[..., 1::2] * angles.cos()
+    return torch.stack([result[..., 0], second.to(x.dtype)], dim=-1).flatten(-2)
+
+
+def _pairs_not_joined(x, angles):
+    return _turned(x, angles.cos(), angles.sin()).unflatten(-1, (-1, 2))
+
+
+def _always_float32(x, angles):
+    return _turned(x, angles.cos(), angles.sin()).float()
+
+
 MISCONCEPTIONS = (
     Misconception(
         "backwards",
@@ -221,6 +258,48 @@ MISCONCEPTIONS = (
         "The query keeps its dtype: convert the cosines and sines before you multiply.",
         _in_float64,
     ),
+    Misconception(
+        "angles-side-by-side",
+        "the angles are repeated one whole row after the other, so a pair's two columns get different ones",
+        "Columns 2i and 2i + 1 need angle i both: repeat each angle twice in place (`repeat_interleave`).",
+        _angles_side_by_side,
+    ),
+    Misconception(
+        "halves-with-the-angles-of-neighbours",
+        "two conventions are mixed: partners are half a vector apart, angles are those of neighbours",
+        "Here a pair is two neighbours, 2i and 2i + 1: the partner of a column stands right beside it.",
+        _halves_with_the_angles_of_neighbours,
+    ),
+    Misconception(
+        "halves-interleaved",
+        "the vector is cut into halves, and the turned halves are laid out alternately",
+        "What goes in as a pair of neighbours comes out as one. Take every second column from the beginning.",
+        _halves_interleaved,
+    ),
+    Misconception(
+        "partner-not-swapped",
+        "each number meets the sine of its own angle, never its partner's number",
+        "In a cos θ - b sin θ two different numbers appear. Which number stands beside the sine?",
+        _partner_not_swapped,
+    ),
+    Misconception(
+        "reflected",
+        "the second number of each pair has the wrong sign: the pairs are mirrored, not turned",
+        "An angle of 0 must change nothing. What becomes of (0, 1)?",
+        _reflected,
+    ),
+    Misconception(
+        "pairs-not-joined",
+        "the turned pairs still have a dimension of their own",
+        "One step is missing: make the last two dimensions one.",
+        _pairs_not_joined,
+    ),
+    Misconception(
+        "always-float32",
+        "the result is float32 whatever comes in",
+        "The result has the dtype of x: `.to(x.dtype)` instead of `.float()`.",
+        _always_float32,
+    ),
 )
 
 
@@ -265,12 +344,28 @@ def _column_by_column(x, angles):
     return torch.stack(columns, dim=-1)
 
 
+def _partners_by_index(x, angles):
+    columns = torch.arange(x.shape[-1], device=x.device)
+    signs = (2.0 * (columns % 2) - 1).to(x.dtype)
+    each = angles.repeat_interleave(2, dim=-1)
+    return x * each.cos().to(x.dtype) + x[..., columns ^ 1] * signs * each.sin().to(x.dtype)
+
+
+def _length_and_direction(x, angles):
+    first, second = x[..., 0::2].double(), x[..., 1::2].double()
+    length, direction = torch.hypot(first, second), torch.atan2(second, first) + angles
+    pair = torch.stack([length * direction.cos(), length * direction.sin()], dim=-1)
+    return pair.flatten(-2).to(x.dtype)
+
+
 ALTERNATIVES = (
     Alternative("complex numbers", _complex),
     Alternative("a quarter turn times the sine", _rotate_half),
     Alternative("a matrix of 2 by 2 for each pair", _matrices),
     Alternative("written into a new tensor", _written_into),
     Alternative("column by column", _column_by_column),
+    Alternative("partners picked by index", _partners_by_index),
+    Alternative("lengths and directions", _length_and_direction),
 )
 
 EXERCISE = Exercise(

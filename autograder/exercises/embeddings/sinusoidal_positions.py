@@ -117,6 +117,36 @@ def _double(length, d_model, base=10000.0):
     return _waves(torch.arange(length), _frequencies(d_model, base)).double()
 
 
+def _column_index_doubled(length, d_model, base=10000.0):
+    columns = torch.arange(d_model, dtype=torch.float64)
+    angles = torch.arange(length)[:, None] * base ** (-2 * columns / d_model)
+    table = angles.sin()
+    table[:, 1::2] = angles[:, 1::2].cos()
+    return table.float()
+
+
+def _halved_twice(length, d_model, base=10000.0):
+    pairs = torch.arange(d_model // 2) // 2
+    return _waves(torch.arange(length), base ** (-2 * pairs.double() / d_model))
+
+
+def _shares_of_the_text(length, d_model, base=10000.0):
+    return _waves(torch.arange(length) / max(length, 1), _frequencies(d_model, base))
+
+
+def _batch_dimension(length, d_model, base=10000.0):
+    return _waves(torch.arange(length), _frequencies(d_model, base))[None]
+
+
+def _unit_vectors(length, d_model, base=10000.0):
+    return _waves(torch.arange(length), _frequencies(d_model, base)) / d_model**0.5
+
+
+def _decimal_logarithm(length, d_model, base=10000.0):
+    log = torch.tensor(base, dtype=torch.float64).log10().item()
+    return _waves(torch.arange(length), torch.exp(-torch.arange(0, d_model, 2).double() * log / d_model))
+
+
 MISCONCEPTIONS = (
     Misconception(
         "halves",
@@ -203,6 +233,42 @@ MISCONCEPTIONS = (
         "Compute in float64 if you like, but return the default dtype, in which the model computes.",
         _double,
     ),
+    Misconception(
+        "column-index-doubled",
+        "i counts columns in your exponent, where the formula counts pairs",
+        "Columns 2i and 2i + 1 share i: columns 0 and 1 have i = 0, columns 2 and 3 have i = 1.",
+        _column_index_doubled,
+    ),
+    Misconception(
+        "halved-twice",
+        "two pairs share each wavelength",
+        "If you count pairs, i is the pair already: it needs no division by 2.",
+        _halved_twice,
+    ),
+    Misconception(
+        "shares-of-the-text",
+        "the positions are divided by the length of the text",
+        "Place 3 must look the same in every text. p counts the places: 0, 1, 2 and so on.",
+        _shares_of_the_text,
+    ),
+    Misconception(
+        "batch-dimension",
+        "there is a dimension of size 1 in front",
+        "Two dimensions are enough: broadcasting brings the table to every text of a batch.",
+        _batch_dimension,
+    ),
+    Misconception(
+        "unit-vectors",
+        "the table is divided by √d_model",
+        "Sine and cosine stay as they are, between -1 and 1.",
+        _unit_vectors,
+    ),
+    Misconception(
+        "decimal-logarithm",
+        "`exp` is taken of a logarithm to the base 10",
+        "`exp` undoes the natural logarithm, `math.log`. Or use `**`, without any logarithm.",
+        _decimal_logarithm,
+    ),
 )
 
 
@@ -250,12 +316,29 @@ def _by_loops(length, d_model, base=10000.0):
     return torch.tensor(rows).reshape(length, d_model)
 
 
+def _by_parity(length, d_model, base=10000.0):
+    columns = torch.arange(d_model)
+    angles = torch.arange(length)[:, None] / base ** (2 * (columns // 2) / d_model)
+    return torch.where(columns % 2 == 0, angles.sin(), angles.cos())
+
+
+def _through_numpy(length, d_model, base=10000.0):
+    import numpy as np
+
+    angles = np.arange(length)[:, None] / base ** (np.arange(0, d_model, 2) / d_model)
+    table = np.zeros((length, d_model), dtype=np.float32)
+    table[:, 0::2], table[:, 1::2] = np.sin(angles), np.cos(angles)
+    return torch.from_numpy(table)
+
+
 ALTERNATIVES = (
     Alternative("two slices, frequencies by exp and log", _two_slices),
     Alternative("outer and reshape", _outer),
     Alternative("complex numbers", _complex),
     Alternative("a cosine as a shifted sine", _shifted_sine),
     Alternative("two loops", _by_loops),
+    Alternative("sine or cosine by the parity of the column", _by_parity),
+    Alternative("NumPy", _through_numpy),
 )
 
 EXERCISE = Exercise(

@@ -140,6 +140,61 @@ def _past_the_ends(tokens, window):
     return pairs
 
 
+def _nearest_first(tokens, window):
+    pairs = []
+    for i, centre in enumerate(tokens):
+        for distance in range(1, window + 1):
+            places = (j for j in (i - distance, i + distance) if 0 <= j < len(tokens))
+            pairs += [(centre, tokens[j]) for j in places]
+    return pairs
+
+
+def _both_orders_at_once(tokens, window):
+    pairs = []
+    for i in range(len(tokens)):
+        for j in range(i + 1, min(len(tokens), i + window + 1)):
+            pairs += [(tokens[i], tokens[j]), (tokens[j], tokens[i])]
+    return pairs
+
+
+def _stops_at_the_edge(tokens, window):
+    pairs = []
+    for i in range(len(tokens)):
+        for j in range(i - window, i + window + 1):
+            if not 0 <= j < len(tokens):
+                break
+            if j != i:
+                pairs.append((tokens[i], tokens[j]))
+    return pairs
+
+
+def _last_word_missing(tokens, window):
+    last = len(tokens) - 1
+    return _pairs(tokens, window, lambda i, j: 0 < abs(i - j) <= window and j < last)
+
+
+def _first_centre_only(tokens, window):
+    return _pairs(tokens, window, lambda i, j: i == 0 and 0 < j <= window)
+
+
+def _pushed_inwards(tokens, window):
+    pairs = []
+    for i in range(len(tokens)):
+        places = (min(max(j, 0), len(tokens) - 1) for j in range(i - window, i + window + 1))
+        pairs += [(tokens[i], tokens[j]) for j in places if j != i]
+    return pairs
+
+
+def _grouped(tokens, window):
+    return [
+        (t, tokens[max(0, i - window) : i] + tokens[i + 1 : i + window + 1]) for i, t in enumerate(tokens)
+    ]
+
+
+def _one_long_list(tokens, window):
+    return [t for pair in _pairs(tokens, window, lambda i, j: 0 < abs(i - j) <= window) for t in pair]
+
+
 MISCONCEPTIONS = (
     Misconception(
         "with-itself",
@@ -237,6 +292,54 @@ MISCONCEPTIONS = (
         "The first word has no left neighbour, and place −1 is the last one. Where must the window stop?",
         _past_the_ends,
     ),
+    Misconception(
+        "nearest-first",
+        "the neighbours come in the order of their distance, not from left to right",
+        "All pairs are there. Let one loop run over the places of the window, from the left to the right.",
+        _nearest_first,
+    ),
+    Misconception(
+        "both-orders-at-once",
+        "each two neighbours are written in both orders at once",
+        "All pairs are there. Those of one centre belong together, and the centres follow the text.",
+        _both_orders_at_once,
+    ),
+    Misconception(
+        "stops-at-the-edge",
+        "the loop ends at the first place outside the text",
+        "`break` leaves the loop, `continue` goes on with the next place. A window may begin outside.",
+        _stops_at_the_edge,
+    ),
+    Misconception(
+        "last-word-missing",
+        "the last word of the text is nobody's neighbour",
+        "`range` stops before its end: `len(tokens)` is that end, and the last place is one less.",
+        _last_word_missing,
+    ),
+    Misconception(
+        "first-centre-only",
+        "only the first word is a centre",
+        "Is the `return` indented into the loop? Then the function ends with the first round.",
+        _first_centre_only,
+    ),
+    Misconception(
+        "pushed-inwards",
+        "places beyond the ends are moved to the end, which then counts more than once",
+        "There is no neighbour beyond the end: leave the place out, do not take another one for it.",
+        _pushed_inwards,
+    ),
+    Misconception(
+        "grouped",
+        "each word comes once, with a list of its neighbours",
+        "A pair for each neighbour: (centre, neighbour), two integers.",
+        _grouped,
+    ),
+    Misconception(
+        "one-long-list",
+        "the pairs have run together into one list of integers",
+        "`+=` with a pair adds its two numbers one by one. `append` adds the pair.",
+        _one_long_list,
+    ),
 )
 
 
@@ -275,11 +378,37 @@ def _generator(tokens, window):
     return list(pairs())
 
 
+def _padded(tokens, window):
+    padded = [None] * window + list(tokens) + [None] * window
+    pairs = []
+    for i, centre in enumerate(tokens):
+        around = padded[i : i + window] + padded[i + window + 1 : i + 2 * window + 1]
+        pairs += [(centre, other) for other in around if other is not None]
+    return pairs
+
+
+def _through_numpy(tokens, window):
+    import numpy as np
+
+    text, places = np.array(tokens, dtype=int), np.arange(len(tokens))
+    apart = np.abs(places[:, None] - places)
+    centres, others = np.nonzero((apart > 0) & (apart <= window))
+    return list(zip(text[centres], text[others], strict=True))
+
+
+def _lists_for_pairs(tokens, window):
+    found = _comprehension(tokens, window)
+    return [[centre, other] for centre, other in found]
+
+
 ALTERNATIVES = (
     Alternative("two slices", _slices),
     Alternative("distances instead of places", _distances),
     Alternative("every place with every place", _comprehension),
     Alternative("a generator", _generator),
+    Alternative("a padded text", _padded),
+    Alternative("NumPy's nonzero, with its numbers", _through_numpy),
+    Alternative("lists in the place of pairs", _lists_for_pairs),
 )
 
 EXERCISE = Exercise(
