@@ -53,6 +53,7 @@ class Counter(nn.Module):
 
     def forward(self, tokens):
         assert not self.training and not torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()  # what a model keeps must serve in training too
         self.seen.append(tokens)
         return 5.0 * nn.functional.one_hot((tokens + 1) % self.vocab_size, self.vocab_size).float()
 
@@ -262,9 +263,10 @@ def test_the_cache_asks_for_each_token_once(monkeypatch):
 
 @pytest.mark.parametrize("use_cache", [False, True])
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
-def test_a_padded_batch_is_each_text_alone(use_cache, positions):
+@pytest.mark.parametrize("longest", [5, 15])  # within the context of 12, and beyond it
+def test_a_padded_batch_is_each_text_alone(use_cache, positions, longest):
     model = small(positions=positions).double()
-    texts = [[3, 1, 4, 1, 5], [9], [2, 6, 5], [*range(13), 0, 1]]
+    texts = [[3, 1, 4, 1, 5], [9], [2, 6, 5], [*range(13), 0, 1][:longest]]
     tokens, real, _ = left_pad(texts, filler=0)
     settings = {"temperature": 0, "repetition_penalty": 1.4}
     together = generate(model, tokens, 16, real=real, use_cache=use_cache, **settings)
@@ -303,8 +305,9 @@ def test_the_loop_ends_when_all_texts_have():
     assert got.tolist() == [[3, 4, 5, 6], [4, 5, 6, 6]]
 
 
-@pytest.mark.parametrize("penalty", [1.0, 1.5])
-def test_greedy_text_is_that_of_transformers(penalty):
+@pytest.mark.parametrize("use_cache", [False, True])
+@pytest.mark.parametrize("penalty", [1.0, 1.5, 2.0])
+def test_greedy_text_is_that_of_transformers(penalty, use_cache):
     torch.manual_seed(0)
     shape = {"vocab_size": 31, "n_positions": 24, "n_embd": 12, "n_layer": 2, "n_head": 3}
     theirs = GPT2LMHeadModel(GPT2Config(**shape, initializer_range=0.5, eos_token_id=None)).eval()
@@ -314,8 +317,8 @@ def test_greedy_text_is_that_of_transformers(penalty):
     if penalty != 1:  # theirs penalises the padding as well
         tokens, real = tokens[:1], real[:1]
     expected = theirs.generate(tokens, attention_mask=real.long(), **settings)
-    got = generate(ours, tokens, 15, temperature=0, real=real, repetition_penalty=penalty, use_cache=True)
-    assert torch.equal(got, expected)
+    settings = {"temperature": 0, "repetition_penalty": penalty, "use_cache": use_cache}
+    assert torch.equal(generate(ours, tokens, 15, real=real, **settings), expected)
 
 
 def test_a_forward_of_its_own_is_not_cached():
