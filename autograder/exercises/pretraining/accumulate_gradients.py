@@ -197,6 +197,72 @@ def _old_gradients_kept(model, micro_batches):
     return loss, _gradients(model)
 
 
+def _without_enable_grad(model, micro_batches):
+    (inputs, targets), *_ = micro_batches
+    _sum(model, inputs, targets).backward()
+
+
+def _loss_is_a_mean_of_means(model, micro_batches):
+    _, gradients = _loop(_right)(model, micro_batches)
+    with torch.no_grad():
+        means = [_sum(model, inputs, targets) / _count(targets) for inputs, targets in micro_batches]
+    return sum(means) / len(means), gradients
+
+
+def _loss_is_a_sum(model, micro_batches):
+    loss, gradients = _loop(_right)(model, micro_batches)
+    return loss * sum(_count(targets) for _, targets in micro_batches), gradients
+
+
+def _counted_so_far(model, micro_batches):
+    """Each part is divided by the targets that have been seen by then."""
+    count = 0
+
+    def part_of(inputs, targets):
+        nonlocal count
+        count = count + _count(targets)
+        return _sum(model, inputs, targets) / count
+
+    model.zero_grad()
+    return _accumulated(model, micro_batches, part_of), _gradients(model)
+
+
+def _weighed_by_places(model, micro_batches):
+    """A part counts by its number of places, the ignored ones included."""
+    places = sum(targets.numel() for _, targets in micro_batches)
+    share = _loop(lambda part, targets, total, parts: part / _count(targets) * targets.numel() / places)
+    return share(model, micro_batches)
+
+
+def _divided_by_rows(model, micro_batches):
+    rows = sum(len(targets) for _, targets in micro_batches)
+    return _loop(lambda part, targets, total, parts: part / rows)(model, micro_batches)
+
+
+def _token_0_not_counted(model, micro_batches):
+    count = sum((targets > 0).sum() for _, targets in micro_batches)
+    return _loop(lambda part, targets, total, parts: part / count)(model, micro_batches)
+
+
+def _backward_of_the_running_sum(model, micro_batches):
+    """The loss so far is sent back each time, and with it all the parts before."""
+    total, loss = sum(_count(targets) for _, targets in micro_batches), 0
+    model.zero_grad()
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            loss = loss + _sum(model, inputs, targets) / total
+            loss.backward(retain_graph=True)
+    return loss.detach(), _gradients(model)
+
+
+def _gathered_after_each_part(model, micro_batches):
+    """`.grad` is the same tensor each time, so each entry of the list is the whole by the end."""
+    gathered = []
+    after = lambda model, last: gathered.append(_gradients(model))  # noqa: E731
+    loss, _ = _loop(_right, after=after)(model, micro_batches)
+    return loss, [sum(parts) for parts in zip(*gathered, strict=True)]
+
+
 MISCONCEPTIONS = (
     Misconception(
         "old-gradients-kept",
@@ -241,6 +307,26 @@ MISCONCEPTIONS = (
         _last_loss,
     ),
     Misconception(
+        "without-enable-grad",
+        "`backward` is called where gradients are switched off, or the loss is given shapes that do not fit",
+        "If the message says that nothing requires a gradient: the check switches gradients off around your "
+        "function, so the loop must stand in a block of `torch.enable_grad()`. If it speaks of sizes: look again "
+        "at what is flattened.",
+        _without_enable_grad,
+    ),
+    Misconception(
+        "loss-is-a-mean-of-means",
+        "the gradients are right, but the loss is the mean of the parts' means",
+        "The loss, too, is that of the whole batch: every target counts the same in it.",
+        _loss_is_a_mean_of_means,
+    ),
+    Misconception(
+        "loss-not-divided",
+        "the gradients are right, but the loss is a sum over all targets",
+        "By what was each part divided before its `backward`? Add up the same numbers.",
+        _loss_is_a_sum,
+    ),
+    Misconception(
         "gradients-not-divided",
         "the loss is divided by the number of targets, but the gradients are not",
         "Divide before `backward`: what is not in the loss by then is not in the gradient.",
@@ -253,6 +339,36 @@ MISCONCEPTIONS = (
         _loop(lambda part, targets, total, parts: part),
     ),
     Misconception(
+        "divided-by-the-parts",
+        "the sums of the parts are divided by the number of parts",
+        "The large batch's loss is a mean over targets. How many targets are there in all parts together?",
+        _loop(lambda part, targets, total, parts: part / parts),
+    ),
+    Misconception(
+        "divided-by-the-texts",
+        "the sums are divided by the number of texts, not by that of the targets",
+        "Each place of each text asks for a token. How many targets are there in all parts together?",
+        _divided_by_rows,
+    ),
+    Misconception(
+        "counted-so-far",
+        "each part is divided by the targets seen so far, so early parts count more",
+        "Count the targets of all parts before the first one is sent through.",
+        _counted_so_far,
+    ),
+    Misconception(
+        "backward-of-the-running-sum",
+        "`backward` is called on the sum so far, so the earlier parts are added again and again",
+        "`.grad` keeps what was added before. Send back only what is new.",
+        _backward_of_the_running_sum,
+    ),
+    Misconception(
+        "gathered-after-each-part",
+        "the gradients are gathered after each part and added up once more at the end",
+        "`.grad` already holds the sum, and it is the same tensor after each part. Take it once, at the end.",
+        _gathered_after_each_part,
+    ),
+    Misconception(
         "divided-twice",
         "each part is divided by the number of all targets and by the number of parts",
         "The number of all targets already counts the targets of every part.",
@@ -263,6 +379,18 @@ MISCONCEPTIONS = (
         "ignored places count in what the sum is divided by",
         "Count the targets that are not ignored, in all parts together.",
         _all_places,
+    ),
+    Misconception(
+        "weighed-by-places",
+        "a part counts by its number of places, of which some are ignored",
+        "Count the targets that are not ignored: of a part, and of all parts together.",
+        _weighed_by_places,
+    ),
+    Misconception(
+        "token-0-not-counted",
+        "targets that are token 0 are not counted, as if they were ignored",
+        "Token 0 is a token like any other. Only `IGNORED` marks what is not asked.",
+        _token_0_not_counted,
     ),
     Misconception(
         "weighed-by-rows",
@@ -339,11 +467,30 @@ def _means_weighed(model, micro_batches):
     return sum(losses), [p.grad for p in model.parameters()]
 
 
+def _without_touching_grad(model, micro_batches):
+    """The model as a function of its parameters; `.grad` plays no part."""
+    count = sum(int((targets != IGNORED).sum()) for _, targets in micro_batches)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+    def part_of(weights, inputs, targets):
+        logits = torch.func.functional_call(model, weights, (inputs,))
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum") / count
+
+    loss, sums = 0.0, {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            gradients, part = torch.func.grad_and_value(part_of)(weights, inputs, targets)
+            loss = loss + part.detach()
+            sums = {name: sums[name] + gradient for name, gradient in gradients.items()}
+    return loss, tuple(sums.values())
+
+
 ALTERNATIVES = (
     Alternative("one graph for all parts", _one_graph),
     Alternative("torch.autograd.grad, added up by hand", _by_autograd_grad),
     Alternative("sums, divided at the end", _divided_at_the_end),
     Alternative("means, each with its share of the targets", _means_weighed),
+    Alternative("`torch.func`, with no `.grad` at all", _without_touching_grad),
 )
 
 ONE, EQUAL = "is right for a single part", "adds up equal parts"

@@ -69,6 +69,7 @@ def _later_steps(g: torch.Generator) -> Iterator[Case]:
 def _large_eps(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, 3, eps=0.5)
     yield _case(g, 2, 2, step=1, eps=0.3)
+    yield _case(g, 3, step=1, eps=10.0)  # larger than every root
 
 
 def _decays(g: torch.Generator) -> Iterator[Case]:
@@ -77,7 +78,10 @@ def _decays(g: torch.Generator) -> Iterator[Case]:
 
 
 def _types(g: torch.Generator) -> Iterator[Case]:
-    yield _case(g, 2, 2, eps=0.1, weight_decay=0.4, dtype=torch.float64)
+    case = _case(g, 2, 2, eps=0.1, weight_decay=0.4, dtype=torch.float64)
+    # Betas whose powers float32 holds exactly: who computes the correction there (`beta ** torch.tensor(step)`)
+    # is right, too.
+    yield Case({**case.arguments, "beta1": 0.75, "beta2": 0.875})
     yield _case(g, eps=0.1, weight_decay=0.4)  # a single number
 
 
@@ -157,12 +161,81 @@ def _in_place(parameter, gradient, average, square_average, step, *, beta1, beta
     )
 
 
+def _all_in_place(
+    parameter, gradient, average, square_average, step, *, learning_rate, beta1, beta2, eps, weight_decay
+):
+    average.mul_(beta1).add_(gradient, alpha=1 - beta1)
+    square_average.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    parameter.mul_(1 - learning_rate * weight_decay)
+    size = (square_average / (1 - beta2**step)).sqrt() + eps
+    parameter.addcdiv_(average, size, value=-learning_rate / (1 - beta1**step))
+    return parameter, average, square_average
+
+
+def _parameter_in_place(parameter, *others, **options):
+    new, average, square_average = _step(parameter, *others, **options)
+    parameter.copy_(new)
+    return parameter, average, square_average
+
+
+def _beta1_for_both(*tensors, beta1, beta2, **options):
+    return _step(*tensors, beta1=beta1, beta2=beta1, **options)
+
+
+def _squares_by_beta1(*tensors, beta1, beta2, **options):
+    by_beta1 = {"second": lambda a, g, beta, mean: beta1 * a + (1 - beta1) * g.square()}
+    return _step(*tensors, beta1=beta1, beta2=beta2, **by_beta1, **options)
+
+
+def _averages_first(*tensors, **options):
+    new, average, square_average = _step(*tensors, **options)
+    return average, square_average, new
+
+
+def _old_averages(parameter, gradient, average, square_average, step, **options):
+    new, _, _ = _step(parameter, gradient, average, square_average, step, **options)
+    return new, average, square_average
+
+
+def _decay_over_the_root(
+    parameter, gradient, average, square_average, step, *, learning_rate, beta1, beta2, eps, weight_decay
+):
+    average = beta1 * average + (1 - beta1) * gradient
+    square_average = beta2 * square_average + (1 - beta2) * gradient.square()
+    direction = average / (1 - beta1**step) + weight_decay * parameter
+    size = (square_average / (1 - beta2**step)).sqrt() + eps
+    return parameter - learning_rate * direction / size, average, square_average
+
+
+def _no_rate(*tensors, learning_rate, **options):
+    return _step(*tensors, learning_rate=1.0, **options)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "l2-in-the-gradient",
         "the decay is added to the gradient, so passes the averages: Adam with L2, not AdamW",
         "The W stands for decoupled: the averages see the gradient alone, the decay the parameter.",
         _l2,
+    ),
+    Misconception(
+        "decay-over-the-root",
+        "the decay is divided by the root of the squares, as the direction is",
+        "The W stands for decoupled: the decay stands beside the fraction, not in it.",
+        _decay_over_the_root,
+    ),
+    Misconception(
+        "no-learning-rate",
+        "the learning rate is not used",
+        "With the rate of 0 nothing may change.",
+        _no_rate,
+    ),
+    Misconception(
+        "decay-by-the-rate-twice",
+        "the decay is multiplied by the learning rate twice",
+        "The share that the parameter loses is rate times decay. Is it multiplied by the rate once more, "
+        "together with the step?",
+        partial(_step, decay=lambda parameter, rate, decay: rate * rate * decay * parameter),
     ),
     Misconception(
         "decay-without-learning-rate",
@@ -223,6 +296,40 @@ MISCONCEPTIONS = (
         ),
     ),
     Misconception(
+        "step-one-too-low",
+        "the correction is that of the step before: at the first step it divides by zero",
+        "Steps are counted from 1. Of one gradient, which share is in the average?",
+        partial(
+            _step,
+            correct=lambda a, beta, step: a / (1 - beta ** (step - 1)),
+            correct_square=lambda a, beta, step: a / (1 - beta ** (step - 1)),
+        ),
+    ),
+    Misconception(
+        "beta1-for-both",
+        "beta1 is used for the squares as well",
+        "The squares are averaged over a longer time, by beta2.",
+        _beta1_for_both,
+    ),
+    Misconception(
+        "squares-averaged-by-beta1",
+        "the squares are averaged with beta1 and corrected with beta2",
+        "Each average forgets at its own pace, and is corrected by the same beta. Which is that of the squares?",
+        _squares_by_beta1,
+    ),
+    Misconception(
+        "averages-first",
+        "the averages are returned before the parameter",
+        "First the new parameter, then the average of the gradients, then that of their squares.",
+        _averages_first,
+    ),
+    Misconception(
+        "old-averages-returned",
+        "the averages that came in are returned, so the next step begins without this gradient",
+        "What is to be kept for the next step: the averages before this gradient, or with it?",
+        _old_averages,
+    ),
+    Misconception(
         "always-the-first-step",
         "the correction is always that of the first step",
         "After many steps the averages are hardly too small any more: the power counts the steps.",
@@ -253,6 +360,12 @@ MISCONCEPTIONS = (
         "eps stands inside the square root",
         "Its place is beside the root. With eps = 0.5 and a square of 4, the divisor is 2.5.",
         partial(_step, move=lambda direction, square, eps: direction / (square + eps).sqrt()),
+    ),
+    Misconception(
+        "eps-as-the-least",
+        "eps is the least divisor, not added to it",
+        "With eps = 0.5 and a root of 2, the divisor is 2.5.",
+        partial(_step, move=lambda direction, square, eps: direction / square.sqrt().clamp(min=eps)),
     ),
     Misconception(
         "no-eps",
@@ -336,6 +449,18 @@ MISCONCEPTIONS = (
         "Make new tensors: `beta * average + …`, not `average.mul_(…)` or `average *= …`.",
         _in_place,
     ),
+    Misconception(
+        "all-in-place",
+        "parameter and averages are changed where they are, as PyTorch's own optimizers do",
+        "Here nothing that came in may change. Make new tensors: `beta * average + …`, not `average.mul_(…)`.",
+        _all_in_place,
+    ),
+    Misconception(
+        "parameter-in-place",
+        "the parameter that came in is changed",
+        "`parameter -= …` writes into the tensor that was given. Compute a new one.",
+        _parameter_in_place,
+    ),
 )
 
 
@@ -394,11 +519,39 @@ def _divisor_stretched(
     return parameter - moved - parameter * (learning_rate * weight_decay), average, square_average
 
 
+def _in_place_on_copies(
+    parameter, gradient, average, square_average, step, *, learning_rate, beta1, beta2, eps, weight_decay
+):
+    parameter, average, square_average = (t.clone() for t in (parameter, average, square_average))
+    with torch.no_grad():
+        torch._foreach_mul_([average], beta1)
+        torch._foreach_add_([average], [gradient], alpha=1 - beta1)
+        square_average.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        parameter.mul_(1 - learning_rate * weight_decay)
+        size = square_average.sqrt().div_((1 - beta2**step) ** 0.5).add_(eps)
+        parameter.addcdiv_(average, size, value=-learning_rate / (1 - beta1**step))
+    return [parameter, average, square_average]
+
+
+def _step_as_a_tensor(
+    parameter, gradient, average, square_average, step, *, learning_rate, beta1, beta2, eps, weight_decay
+):
+    """The corrections are tensors of float32, whatever the parameter is."""
+    step = torch.tensor(step)
+    average = beta1 * average + (1 - beta1) * gradient
+    square_average = beta2 * square_average + (1 - beta2) * gradient * gradient
+    size = (square_average / (1 - beta2**step)).sqrt() + eps
+    moved = average / (1 - beta1**step) / size
+    return parameter - learning_rate * (moved + weight_decay * parameter), average, square_average
+
+
 ALTERNATIVES = (
     Alternative("lerp, addcmul and addcdiv, as in PyTorch", _with_lerp),
     Alternative("number by number", _number_by_number),
     Alternative("step and decay in one sum", _all_in_one_sum),
     Alternative("the correction moved to eps and the rate", _divisor_stretched),
+    Alternative("in place, on copies", _in_place_on_copies),
+    Alternative("the number of the step as a tensor", _step_as_a_tensor),
 )
 
 FIRST = "makes the first step"

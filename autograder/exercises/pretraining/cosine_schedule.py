@@ -146,6 +146,16 @@ def _a_step_longer(step, *, steps, warmup_steps, learning_rate, min_learning_rat
     return min_learning_rate + 0.5 * (1 + math.cos(math.pi * share)) * (learning_rate - min_learning_rate)
 
 
+def _zero_after_the_end(step, *, steps, warmup_steps, **rates):
+    if warmup_steps <= step >= steps:
+        return 0.0
+    return _variant()(step, steps=steps, warmup_steps=warmup_steps, **rates)
+
+
+def _warm_up_not_below(step, *, min_learning_rate, **numbers):
+    return max(min_learning_rate, _variant()(step, min_learning_rate=min_learning_rate, **numbers))
+
+
 MISCONCEPTIONS = (
     Misconception(
         "end-left-out",
@@ -155,8 +165,9 @@ MISCONCEPTIONS = (
     ),
     Misconception(
         "a-step-longer",
-        "the first step after the warm-up still belongs to it",
-        "The rate is the same, unless the run ends just there. Which rate does it have at its end?",
+        "a run that ends with its warm-up still has the highest rate at its end",
+        "At `steps` the lowest rate begins, also where there was no fall. Which of your conditions takes that "
+        "step?",
         _a_step_longer,
     ),
     Misconception(
@@ -164,6 +175,12 @@ MISCONCEPTIONS = (
         "nothing is said about the steps after the end: the cosine rises again, or divides by zero",
         "A run may go on longer than planned, or be over with its warm-up. What should the rate be then?",
         _variant(after=False),
+    ),
+    Misconception(
+        "zero-after-the-end",
+        "after the end the rate is zero",
+        "A run may go on longer than planned, at the lowest rate.",
+        _zero_after_the_end,
     ),
     Misconception(
         "starts-at-zero",
@@ -188,6 +205,72 @@ MISCONCEPTIONS = (
         "the steps since the warm-up are divided by all steps, so the lowest rate is never reached",
         "How many steps does the fall have? The share that is done must be 1 at its end.",
         _variant(share=lambda step, steps, warmup: (step - warmup) / steps),
+    ),
+    Misconception(
+        "all-but-one-step",
+        "the fall is counted a step too short, so the lowest rate is reached before the end",
+        "The last step of the run is not yet its end: the wave ends at `steps`, where nobody trains any more.",
+        _variant(share=lambda step, steps, warmup: (step - warmup) / max(1, steps - warmup - 1)),
+    ),
+    Misconception(
+        "a-step-too-many",
+        "the fall is counted a step too long, so the lowest rate is not reached at its end",
+        "From step 4 to step 12, how many steps does the rate fall?",
+        _variant(share=lambda step, steps, warmup: (step - warmup) / (steps - warmup + 1)),
+    ),
+    Misconception(
+        "a-step-ahead",
+        "the fall begins a step too early: the first step after the warm-up has less than the highest rate",
+        "In the worked example step 4 has all of the rate. Which share of the fall is done there?",
+        _variant(share=lambda step, steps, warmup: (step - warmup + 1) / (steps - warmup)),
+    ),
+    Misconception(
+        "warm-up-in-the-denominator-only",
+        "the steps are counted from 0, and divided by those of the fall alone",
+        "Where the warm-up ends, the share that is done must be 0, and at the end it must be 1.",
+        _variant(share=lambda step, steps, warmup: step / (steps - warmup)),
+    ),
+    Misconception(
+        "whole-numbers",
+        "the share that is done is rounded down to a whole number, so nothing falls before the end",
+        "`//` divides whole numbers and drops the rest. The share lies between 0 and 1.",
+        _variant(share=lambda step, steps, warmup: (step - warmup) // max(1, steps - warmup)),
+    ),
+    Misconception(
+        "turned-round",
+        "the wave is turned round: it rises from the lowest to the highest rate",
+        "The cosine of 0 is 1. With which sign does it lead to the highest rate first?",
+        _variant(wave=lambda share: 0.5 * (1 - math.cos(math.pi * share))),
+    ),
+    Misconception(
+        "without-pi",
+        "the cosine is taken of the share itself, so it hardly moves",
+        "Half a turn is π. Which angle belongs to a share of 1?",
+        _variant(wave=lambda share: 0.5 * (1 + math.cos(share))),
+    ),
+    Misconception(
+        "not-halved",
+        "the wave goes from 2 to 0, because the half is missing",
+        "1 + cosine goes from 2 to 0, and the fall needs something that goes from 1 to 0.",
+        _variant(wave=lambda share: 1 + math.cos(math.pi * share)),
+    ),
+    Misconception(
+        "parentheses-missing",
+        "parentheses are missing: the half is taken of the 1 only, and the cosine stands alone",
+        "The half belongs to the sum of 1 and the cosine.",
+        _variant(between=lambda low, high, wave: low + 0.5 + (2 * wave - 1) * (high - low)),
+    ),
+    Misconception(
+        "half-beside-the-wave",
+        "the half of 1 is added to a rate, and only the cosine is stretched",
+        "The wave is computed first, from 1 to 0, and then stretched as a whole.",
+        _variant(between=lambda low, high, wave: low + 0.5 + (wave - 0.5) * (high - low)),
+    ),
+    Misconception(
+        "never-below-the-lowest",
+        "the lowest rate is used as a limit, and not as the lower end of the wave",
+        "The wave itself should end at the lowest rate, gently. What does it have to be lifted by?",
+        _variant(between=lambda low, high, wave: max(low, wave * high)),
     ),
     Misconception(
         "whole-wave",
@@ -242,6 +325,18 @@ MISCONCEPTIONS = (
         "the warm-up begins at the lowest rate instead of near zero",
         "In the worked example the first rate is a fifth of the highest, whatever the lowest is.",
         _variant(from_below=True),
+    ),
+    Misconception(
+        "warms-up-from-the-lowest-at-step-0",
+        "the rate of step 0 is the lowest one, and the warm-up rises from there",
+        "In the worked example the first rate is a fifth of the highest, whatever the lowest is.",
+        _variant(rise=lambda step, warmup: step / warmup, from_below=True),
+    ),
+    Misconception(
+        "warm-up-not-below-the-lowest",
+        "the warm-up is kept from falling below the lowest rate",
+        "The lowest rate is for the end. While warming up the rate may be smaller.",
+        _warm_up_not_below,
     ),
     Misconception(
         "no-warm-up",
@@ -314,12 +409,26 @@ def _end_first(step, *, steps, warmup_steps, learning_rate, min_learning_rate):
     return (learning_rate * (1 + wave) + min_learning_rate * (1 - wave)) / 2
 
 
+def _by_pytorch(step, *, steps, warmup_steps, learning_rate, min_learning_rate):
+    if step < warmup_steps:
+        return learning_rate * (step + 1) / (warmup_steps + 1)
+    if step >= steps:
+        return min_learning_rate
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=learning_rate)
+    fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps - warmup_steps, min_learning_rate)
+    for _ in range(step - warmup_steps):
+        optimizer.step()
+        fall.step()
+    return fall.get_last_lr()[0]
+
+
 ALTERNATIVES = (
     Alternative("the end before the warm-up", _end_first),
     Alternative("squares of cosine and sine", _by_half_angles),
     Alternative("around the middle", _around_the_middle),
     Alternative("the share cut off at 1", _clamped_share),
     Alternative("looked up in a table of all steps", _in_tensors),
+    Alternative("PyTorch's own schedule, step by step", _by_pytorch),
 )
 
 WARMUP = "warms up in a straight line"

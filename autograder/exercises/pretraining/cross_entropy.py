@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -43,6 +44,9 @@ def _large(g: torch.Generator) -> Iterator[Case]:
     # A target so unlikely that its probability is 0 in float32, and even in float64.
     far = 100 * torch.stack([torch.randperm(4, generator=g) for _ in range(3)]).float() + 700
     yield Case({"logits": far, "targets": far.argmin(dim=-1)})
+    # Logits whose exp does not fit into float64 either, and likely targets.
+    case = _case(g, 2, 4)
+    yield Case({**case.arguments, "logits": case.arguments["logits"] + 800})
 
 
 def _ignored(g: torch.Generator) -> Iterator[Case]:
@@ -219,6 +223,53 @@ def _maximum_without_its_axis(logits, targets):
     return (shifted.exp().sum(dim=-1).log() - shifted[torch.arange(len(targets)), targets]).mean()
 
 
+def _more_digits(logits, targets):
+    wide = logits.double()
+    safe = targets.where(targets != IGNORED, 0)
+    surprises = wide.exp().sum(dim=-1).log() - wide.gather(-1, safe[..., None])[..., 0]
+    return _mean(surprises * (targets != IGNORED), targets).to(logits.dtype)
+
+
+def _cut_logits(logits, targets):
+    return _mean(_surprises(logits.clamp(-80, 80), targets), targets)
+
+
+def _mean_of_exponentials(logits, targets):
+    surprises = _surprises(logits, targets) - math.log(logits.shape[-1])
+    return _mean(surprises * (targets != IGNORED), targets)
+
+
+def _target_s_logit_shifted(logits, targets):
+    safe = targets.where(targets != IGNORED, 0)
+    shifted = logits - logits.amax(dim=-1, keepdim=True)
+    surprises = _log_total(logits) - shifted.gather(-1, safe[..., None])[..., 0]
+    return _mean(surprises * (targets != IGNORED), targets)
+
+
+def _one_hot_times_log(logits, targets):
+    """0 times minus infinity is NaN; and `one_hot` takes no -100."""
+    hot = torch.nn.functional.one_hot(targets, logits.shape[-1])
+    return -(hot * logits.softmax(dim=-1).log()).sum(dim=-1).mean()
+
+
+def _one_hot_times_log_of_the_asked(logits, targets):
+    return _one_hot_times_log(logits[targets != IGNORED], targets[targets != IGNORED])
+
+
+def _ignored_only(logits, targets):
+    surprises = _surprises(logits, targets.clamp(min=0))
+    return surprises[targets == IGNORED].mean()
+
+
+def _token_0_ignored(logits, targets):
+    return _surprises(logits, targets.clamp(min=0))[targets > 0].mean()
+
+
+def _ignored_logits_are_zeros(logits, targets):
+    asked = targets != IGNORED
+    return _surprises(logits * asked[..., None], targets.where(asked, 0)).mean()
+
+
 MISCONCEPTIONS = (
     Misconception(
         "log-of-softmax-and-nothing-ignored",
@@ -262,6 +313,46 @@ MISCONCEPTIONS = (
         _probability_kept_up,
     ),
     Misconception(
+        "more-digits",
+        "exp is computed in float64, which only overflows a little later",
+        "exp(710) does not fit into float64 either. What may be taken away from all logits of a place first?",
+        _more_digits,
+    ),
+    Misconception(
+        "logits-cut-off",
+        "large logits are cut off before `exp`, so that different ones become equal",
+        "That hides the overflow and changes the loss. What may be taken away from all logits of a place, "
+        "and changes nothing?",
+        _cut_logits,
+    ),
+    Misconception(
+        "one-hot-times-log",
+        "a row of zeros and a one is multiplied by logarithms, of which some are minus infinity, and `one_hot` "
+        "is given targets that are to be ignored",
+        "0 times minus infinity is NaN. The logarithm of a quotient is a difference: no probability need be "
+        "written down. And -100 is no token.",
+        _one_hot_times_log,
+    ),
+    Misconception(
+        "one-hot-times-log-of-the-asked",
+        "a row of zeros and a one is multiplied by logarithms, of which some are minus infinity",
+        "0 times minus infinity is NaN. The logarithm of a quotient is a difference: no probability need be "
+        "written down.",
+        _one_hot_times_log_of_the_asked,
+    ),
+    Misconception(
+        "mean-of-exponentials",
+        "the logarithm is taken of the mean of the exponentials, not of their sum",
+        "The probabilities of all tokens add up to 1. What is `exp` divided by for that?",
+        _mean_of_exponentials,
+    ),
+    Misconception(
+        "target-s-logit-shifted",
+        "the largest logit is taken away from the target's logit too, and added again to the logarithm only",
+        "Either both are shifted, and nothing is added again, or neither is.",
+        _target_s_logit_shifted,
+    ),
+    Misconception(
         "softmax-twice",
         "the logits go through softmax before they get here, so softmax is applied twice",
         "The logits are the model's plain numbers. Turn them into probabilities once.",
@@ -302,6 +393,18 @@ MISCONCEPTIONS = (
         "the surprises are added up and not divided by their number",
         "A batch twice as large should not be twice as wrong.",
         _changed(lambda mean, logits, targets: mean * (targets != IGNORED).sum()),
+    ),
+    Misconception(
+        "divided-by-the-texts",
+        "the sum is divided by the number of texts, not by the number of targets",
+        "Each place of each text was a question, so there are as many of them as there are targets.",
+        _changed(lambda mean, logits, targets: mean * (targets != IGNORED).sum() / len(logits)),
+    ),
+    Misconception(
+        "perplexity",
+        "the exponential of the mean is returned: that is a perplexity",
+        "The loss is the mean surprise itself.",
+        _changed(lambda mean, logits, targets: mean.exp()),
     ),
     Misconception(
         "divided-by-the-vocabulary-too",
@@ -376,6 +479,24 @@ MISCONCEPTIONS = (
         _ignored_as_first,
     ),
     Misconception(
+        "only-the-ignored",
+        "only the targets that are to be ignored are counted",
+        "Which targets are real: those equal to `IGNORED`, or the others?",
+        _ignored_only,
+    ),
+    Misconception(
+        "token-0-ignored",
+        "token 0 is left out as well, as if it were no token",
+        "Token 0 is a token like any other. Only -100 marks what is not asked.",
+        _token_0_ignored,
+    ),
+    Misconception(
+        "ignored-logits-are-zeros",
+        "the logits of ignored places are set to zero, which is a surprise too, and these places are counted",
+        "A row of zeros gives every token the same probability: that costs ln V. Leave the whole place out.",
+        _ignored_logits_are_zeros,
+    ),
+    Misconception(
         "mean-of-means",
         "each text is averaged for itself, so a target in a text with few targets counts more",
         "Every target counts the same: add up everything first, and divide once.",
@@ -437,11 +558,20 @@ def _two_at_a_time(logits, targets):
     return ((running - chosen) * asked).sum() / asked.sum()
 
 
+def _nanmean(logits, targets):
+    """Places that are not asked become NaN, and the mean passes them over."""
+    shifted = logits - logits.detach().amax(dim=-1, keepdim=True)
+    chosen = shifted.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    surprises = shifted.exp().sum(dim=-1).log() - chosen
+    return torch.where(targets == IGNORED, torch.nan, surprises).nanmean()
+
+
 ALTERNATIVES = (
     Alternative("logarithms of all probabilities, then one for each place", _shifted_logits),
     Alternative("a product with one-hot rows", _with_one_hot),
     Alternative("place by place, from the target's own logit", _differences_to_the_target),
     Alternative("logits added two at a time", _two_at_a_time),
+    Alternative("ignored places as NaN, and a mean that passes them over", _nanmean),
 )
 
 EXERCISE = Exercise(
