@@ -92,15 +92,32 @@ class Faulty(FortyLines):
 
 
 class Bigrams(nn.Module):
-    """The smallest language model: a row of logits for each last token, and one row added to them all."""
+    """The smallest language model: a row of logits for each last token, and one row added to them all.
 
-    def __init__(self, vocab_size: int, generator: torch.Generator) -> None:
+    With a context length there is a row for each place as well, and no text may be longer.
+    """
+
+    def __init__(self, vocab_size: int, generator: torch.Generator, context_length: int = 0) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.randn(vocab_size, vocab_size, generator=generator))
         self.bias = nn.Parameter(torch.randn(vocab_size, generator=generator))
+        if context_length:
+            self.places = nn.Parameter(torch.randn(context_length, vocab_size, generator=generator))
+        self.context_length = context_length
 
     def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length vocab_size"]:
-        return self.table[tokens] + self.bias
+        """For every place the logits of the token that comes next.
+
+        Raises:
+            ValueError: the text is longer than the context, if there is one.
+        """
+        logits = self.table[tokens] + self.bias
+        if not self.context_length:
+            return logits
+        length = tokens.shape[1]
+        if length > self.context_length:
+            raise ValueError(f"the context has {self.context_length} places: got {length} tokens")
+        return logits + self.places[:length]
 
 
 def train_and_score(

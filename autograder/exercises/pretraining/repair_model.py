@@ -230,8 +230,45 @@ class _WholeTable(FortyLines):
     def forward(self, tokens):
         x = self.embedding(tokens) + self.positions.weight
         h = self.norm1(x)
-        x = x + self.attention(h, h, h, attn_mask=_future(tokens.shape[1]).to(x.device))[0]
+        x = x + self.attention(h, h, h, attn_mask=_future(x.shape[1]).to(x.device))[0]
         return self.head(self.norm3(x + self.mlp(self.norm2(x))))
+
+
+class _WholeMask(FortyLines):
+    """A mask for the whole context does not fit the scores of a shorter text."""
+
+    def forward(self, tokens):
+        x = self.embedding(tokens) + self.positions.weight[: tokens.shape[1]]
+        h = self.norm1(x)
+        x = x + self.attention(h, h, h, attn_mask=_future(len(self.positions.weight)).to(x.device))[0]
+        return self.head(self.norm3(x + self.mlp(self.norm2(x))))
+
+
+class _PlacesOfTheBatch(FortyLines):
+    """As many positions as there are texts, added along the last axis that fits."""
+
+    def forward(self, tokens):
+        places = torch.arange(len(tokens), device=tokens.device)
+        x = self.embedding(tokens) + self.positions(places)
+        h = self.norm1(x)
+        x = x + self.attention(h, h, h, attn_mask=_future(x.shape[1]).to(x.device))[0]
+        return self.head(self.norm3(x + self.mlp(self.norm2(x))))
+
+
+class _InPlace(FortyLines):
+    """What the norms have read is overwritten, and the backward pass needs it."""
+
+    def forward(self, tokens):
+        length = tokens.shape[1]
+        x = self.embedding(tokens) + self.positions.weight[:length]
+        h = self.norm1(x)
+        x += self.attention(h, h, h, attn_mask=_future(length).to(x.device))[0]
+        x += self.mlp(self.norm2(x))
+        return self.head(self.norm3(x))
+
+
+def _minus_infinity_times(hidden: Tensor) -> Tensor:
+    return float("-inf") * hidden.float()
 
 
 WRONG_REPAIRS = (
@@ -260,6 +297,50 @@ WRONG_REPAIRS = (
         "the whole table of positions is added, also to a text that is shorter than the context",
         "A text of 3 tokens has the places 0, 1 and 2. Which rows of the table does it need?",
         _WholeTable,
+    ),
+    Misconception(
+        "as-long-as-the-context",
+        "the mask, or the table of positions, is as long as the context, and the text is shorter",
+        "A text of 3 tokens has the places 0, 1 and 2. How many rows and columns does its mask need?",
+        _WholeMask,
+    ),
+    Misconception(
+        "in-place",
+        "the stream is changed in place, and the backward pass misses what stood there",
+        "`x += …` writes over what a norm has read and needs again on the way back. `x = x + …` makes something "
+        "new.",
+        _InPlace,
+    ),
+    Misconception(
+        "mask-of-nan",
+        "a mask of zeros and ones is multiplied by minus infinity, and 0 times minus infinity is NaN",
+        "Put minus infinity where it belongs and leave 0 everywhere else, without multiplying: `torch.full` with "
+        "`triu`, `masked_fill` or `where`.",
+        _variant(mask=lambda length: _minus_infinity_times(_future(length))),
+    ),
+    Misconception(
+        "mask-hides-the-past",
+        "the mask hides the past and shows the future: it is the wrong half",
+        "Write the mask of three tokens down: True hides. What must be hidden from the first of them?",
+        _variant(mask=lambda length: _future(length).T),
+    ),
+    Misconception(
+        "mask-of-large-numbers-hides-itself",
+        "every place is hidden from itself too, and the first, from which all is hidden, sees everything",
+        "A place has read its own token already. At which diagonal does the future begin?",
+        _variant(mask=lambda length: torch.full((length, length), -1e9).triu()),
+    ),
+    Misconception(
+        "positions-of-the-batch-added-to-the-places",
+        "there are as many positions as texts in the batch",
+        "Which axis counts the places of a text?",
+        _PlacesOfTheBatch,
+    ),
+    Misconception(
+        "network-on-normed",
+        "the small network's result is added to the normed vectors",
+        "If `x` is normed before it is kept, the stream itself is gone.",
+        _variant(skip=("stream", "normed")),
     ),
     Misconception(
         "mask-inverted",
@@ -452,6 +533,23 @@ class _BatchFirst(FortyLines):
         return self.head(self.norm3(x))
 
 
+class _PlaceByPlace(FortyLines):
+    """Each place reads a text that ends there: no future is there to hide."""
+
+    def forward(self, tokens):
+        rows = []
+        for end in range(1, tokens.shape[1] + 1):
+            x = self.embedding(tokens[:, :end]) + self.positions.weight[:end]
+            h = self.norm1(x).transpose(0, 1)
+            last = x[:, -1] + self.attention(h[-1:], h, h, need_weights=False)[0][0]
+            rows.append(last + self.mlp(self.norm2(last)))
+        return self.head(self.norm3(torch.stack(rows, dim=1)))
+
+    def __init__(self, vocab_size, context_length, d_model, n_heads):
+        super().__init__(vocab_size, context_length, d_model, n_heads)
+        self.attention = nn.MultiheadAttention(d_model, n_heads)
+
+
 class _PyTorchsBlock(FortyLines):
     """A whole block of PyTorch's, with these weights."""
 
@@ -478,6 +576,7 @@ ALTERNATIVES = (
     Alternative("the course's attention on the layer's weights", _OurAttention),
     Alternative("each text alone", _EachTextAlone),
     Alternative("PyTorch's whole block", _PyTorchsBlock),
+    Alternative("place by place, without a mask", _PlaceByPlace),
 )
 
 RESIDUAL = "adds each layer's result to the stream"

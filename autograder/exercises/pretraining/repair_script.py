@@ -63,14 +63,23 @@ def _drawn(g: torch.Generator, low: int, high: int) -> int:
 
 
 def _case(
-    g: torch.Generator, tokens: Tensor, share: float, *, rate: float = DEFAULT_RATE, clip=NO_CLIP
+    g: torch.Generator,
+    tokens: Tensor,
+    share: float,
+    *,
+    rate: float = DEFAULT_RATE,
+    clip: float = NO_CLIP,
+    places: bool = False,
 ) -> Case:
-    model = {"vocab_size": V, "generator": _generator(g)}
+    """`places`: the model knows in which place of its context a token stands, and takes no longer text."""
+    model, context_length = {"vocab_size": V, "generator": _generator(g)}, _drawn(g, 3, 4)
+    if places:
+        model["context_length"] = context_length
     return Case(
         {
             "model": Made("llmlib.forty_lines:Bigrams", model),
             "tokens": tokens,
-            "context_length": _drawn(g, 3, 4),
+            "context_length": context_length,
             "batch_size": _drawn(g, 2, 3),
             "steps": _drawn(g, 2, 3),
             "learning_rate": rate,
@@ -123,6 +132,7 @@ def _clips(g: torch.Generator) -> Iterator[Case]:
 def _everything(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, _tokens(g, 40), 0.75, rate=0.05, clip=0.5)
     yield _case(g, _tokens(g, 31), 0.5, rate=0.1, clip=0.2)
+    yield _case(g, _tokens(g, 36), 0.5, rate=0.05, clip=0.3, places=True)
     # A model that knows all of the first part and nothing of the rest.
     first, second = torch.randperm(V, generator=g)[:2].tolist()
     case = _case(g, torch.tensor([first] * 12 + [second] * 12), 0.5, rate=1.0)
@@ -214,6 +224,81 @@ def _variant(
         return scored(score_on)[0].item(), scored(accuracy_on or score_on)[1].item()
 
     return train_and_score
+
+
+def _written_out(
+    *,
+    order: str = "zero backward clip step",
+    batch: str = "each step",
+    batches: Callable[..., tuple[Tensor, Tensor]] = get_batch,
+    scored: Callable[..., tuple[Tensor, Tensor]] | None = None,
+    adamw: Callable[..., Any] = torch.optim.AdamW,
+    limit: float | None = None,
+) -> Callable[..., Any]:
+    """The repaired function, its loop in another order or its parts in another way.
+
+    order:   what is done in a step.
+    batch:   when a batch is drawn: "each step", or "once".
+    batches: draws one.
+    scored:  the logits and targets that are scored, from the model, the rest, a context length, a batch's size
+             and the generator.
+    limit:   clip to this, whatever is asked.
+    """
+
+    def train_and_score(
+        model, tokens, context_length, batch_size, steps, learning_rate, clip, train_share, generator
+    ):
+        end = int(train_share * len(tokens))
+        optimizer = adamw(model.parameters(), lr=learning_rate)
+        loss = torch.zeros(())
+        do = {
+            "zero": optimizer.zero_grad,
+            "backward": lambda: loss.backward(),
+            "clip": lambda: clip_gradients(model.parameters(), limit or clip),
+            "step": optimizer.step,
+        }
+        inputs, targets = tokens[:0], tokens[:0]
+        with torch.enable_grad():
+            for step in range(steps):
+                if batch == "each step" or step == 0:
+                    inputs, targets = batches(tokens[:end], batch_size, context_length, generator)
+                loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+                for part in order.split():
+                    do[part]()
+        with torch.no_grad():
+            logits, asked = (scored or _in_windows)(model, tokens[end:], context_length, batch_size, generator)
+        return F.cross_entropy(logits, asked).item(), (logits.argmax(dim=-1) == asked).float().mean().item()
+
+    return train_and_score
+
+
+def _in_windows(model, rest, context_length, batch_size, generator):
+    n = (len(rest) - 1) // context_length * context_length
+    return model(rest[:n].view(-1, context_length)).flatten(0, 1), rest[1 : n + 1]
+
+
+def _drawn_windows(model, rest, context_length, batch_size, generator):
+    inputs, targets = get_batch(rest, batch_size, context_length, generator)
+    return model(inputs).flatten(0, 1), targets.flatten()
+
+
+def _in_one_piece(model, rest, context_length, batch_size, generator):
+    n = (len(rest) - 1) // context_length * context_length
+    return model(rest[None, :n])[0], rest[1 : n + 1]
+
+
+def _shifted_inside_windows(model, rest, context_length, batch_size, generator):
+    """Each window gives up its last target, which stands in the next one."""
+    windows = rest[: len(rest) // context_length * context_length].view(-1, context_length)
+    return model(windows)[:, :-1].flatten(0, 1), windows[:, 1:].flatten()
+
+
+def _sizes_swapped(tokens, batch_size, context_length, generator):
+    return get_batch(tokens, context_length, batch_size, generator)
+
+
+def _own_generator(tokens, batch_size, context_length, generator):
+    return get_batch(tokens, batch_size, context_length, torch.Generator().manual_seed(0))
 
 
 def _two_results(change: Callable[[float, float], tuple[float, float]]) -> Callable[..., Any]:
@@ -363,6 +448,67 @@ MISCONCEPTIONS = (
         "each weight's gradient is shortened for itself",
         "The length that counts is that of all gradients together.",
         _variant(clipping=_one_by_one),
+    ),
+    Misconception(
+        "clipped-to-one",
+        "the gradient is shortened to the length 1, whatever `clip` says",
+        "1 is a habit. The function is told which length is allowed.",
+        _written_out(limit=1.0),
+    ),
+    Misconception(
+        "zeroed-before-the-step",
+        "the gradients are set to zero between `backward` and the step, so that only the decay is left",
+        "Whatever `backward` finds must still be there when the optimizer looks.",
+        _written_out(order="backward clip zero step"),
+    ),
+    Misconception(
+        "never-zeroed",
+        "the gradients are never set to zero and pile up from step to step",
+        "`backward` adds to what is there. That line of the post was right.",
+        _written_out(order="backward clip step"),
+    ),
+    Misconception(
+        "one-batch-only",
+        "one batch is drawn before the loop and used in every step",
+        "Each step is to see other windows. Where is the batch drawn?",
+        _written_out(batch="once"),
+    ),
+    Misconception(
+        "sizes-swapped",
+        "the number of windows and their length have changed places",
+        "Look at the order in which `get_batch` takes them.",
+        _written_out(batches=_sizes_swapped),
+    ),
+    Misconception(
+        "own-generator",
+        "the batches are drawn from a generator other than the one that was given",
+        "The caller decides on the random numbers. What is `generator` for?",
+        _written_out(batches=_own_generator),
+    ),
+    Misconception(
+        "scored-on-drawn-windows",
+        "the score is taken on windows drawn at random, not on the whole rest",
+        "A score should be the same each time, and leave nothing out. Cut the rest into windows, one after the "
+        "other.",
+        _written_out(scored=_drawn_windows),
+    ),
+    Misconception(
+        "scored-in-one-piece",
+        "the rest is read in one piece, which is longer than the model's context",
+        "The model was trained on windows of `context_length` tokens. Cut the rest into such windows.",
+        _written_out(scored=_in_one_piece),
+    ),
+    Misconception(
+        "shifted-inside-the-windows",
+        "the shift is made inside each window of the rest, so the last place of a window asks for nothing",
+        "The target of a window's last token is the first token of the next window. Shift before you cut.",
+        _written_out(scored=_shifted_inside_windows),
+    ),
+    Misconception(
+        "adam",
+        "the optimizer is Adam, without the W, which does not decay",
+        "The choice of the optimizer was no fault. Give it its learning rate, and leave it.",
+        _written_out(adamw=torch.optim.Adam),
     ),
     Misconception(
         "plain-descent",
