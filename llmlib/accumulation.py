@@ -19,7 +19,8 @@ def accumulate_gradients(
     """The mean loss over all targets of all micro-batches together, and its gradient.
 
     Each micro-batch is a pair of inputs and targets, and only one at a time is held with all that its
-    backward pass needs. The gradients, one for each parameter of the model, are those in `.grad`.
+    backward pass needs. The gradients are those in `.grad`, one for each parameter that the loss depends on.
+    The loss has no graph.
 
     Micro-batches may have different numbers of targets, by their shape or because some are `IGNORED`. Every
     target counts the same, so the result is that of the one large batch.

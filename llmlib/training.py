@@ -13,6 +13,7 @@ be the same, bit for bit.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import time
@@ -106,7 +107,8 @@ def train(
             save()  # a folder that cannot be written is found out now, not after the training
         else:
             model.load_state_dict(resume.model)
-            optimizer.load_state_dict(resume.optimizer)
+            # A copy: the optimizer goes on in the tensors that it is given, and the checkpoint may be used again.
+            optimizer.load_state_dict(copy.deepcopy(resume.optimizer))
             generator.set_state(resume.generator)
             set_random_states(resume.random, device)
             done, records = resume.step, list(resume.records)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -32,6 +34,7 @@ def test_it_is_the_large_batch(sizes, ignored):
         parameter.grad = torch.ones_like(parameter)  # left over from before
     parts = list(zip(inputs.split(sizes), targets.split(sizes), strict=True))
     loss, gradients = accumulate_gradients(model, parts)
+    assert not loss.requires_grad
     torch.testing.assert_close(loss, large.detach())
     torch.testing.assert_close(gradients, list(expected))
     assert all(p.grad is g for p, g in zip(model.parameters(), gradients, strict=True))
@@ -45,6 +48,32 @@ def test_micro_batches_may_have_different_lengths_and_no_grad_around():
         every = [model(inputs).flatten(0, 1), model(inputs[:1, :2])[0]]
         expected = F.cross_entropy(torch.cat(every), torch.cat([targets.flatten(), targets[0, :2]]))
     torch.testing.assert_close(loss, expected)
+
+
+def test_one_part_at_a_time_goes_forth_and_back_and_nothing_of_it_stays():
+    inputs, targets = drawn(3)
+    model, order, graphs = GPT(SHAPE, 0), [], []
+
+    class Mark(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            graphs.append(weakref.ref(ctx))
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            order.append("back")
+            return gradient
+
+    def mark(module, arguments, logits):
+        order.append("forth")
+        return Mark.apply(logits)
+
+    model.register_forward_hook(mark)
+    result = accumulate_gradients(model, list(zip(inputs.split(1), targets.split(1), strict=True)))
+    assert order == ["forth", "back"] * 3
+    assert len(result[1]) == len(list(model.parameters()))
+    assert [graph() for graph in graphs] == [None] * 3, "the loss keeps the parts' graphs alive"
 
 
 def test_no_target_at_all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import math
@@ -394,6 +395,57 @@ def test_every_checkpoint_leads_to_the_same_end(tmp_path):
         model, records = run(resume=checkpoint)
         assert equal_weights(model, expected)
         assert records == expected_records
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_checkpoint_can_be_resumed_more_than_once(tmp_path, optimizer):
+    """A run that goes on must not write into the checkpoint that it began from."""
+    config = dataclasses.replace(CONFIG, optimizer=optimizer, clip=0.0)
+    kept = {}
+
+    def keep(record: Record) -> None:
+        kept.setdefault(record.step, Checkpoint.load(tmp_path / "checkpoint.pt"))
+
+    expected, expected_records = run(tmp_path, config, on_record=keep)
+    before = copy.deepcopy(kept[5])
+    for _ in range(2):
+        model, records = run(config=config, resume=kept[5])
+        assert equal_weights(model, expected)
+        assert records == expected_records
+    kept[5].save(tmp_path / "again.pt")
+    before.save(tmp_path / "before.pt")
+    assert (tmp_path / "again.pt").read_bytes() == (tmp_path / "before.pt").read_bytes()
+
+
+def without(checkpoint: Checkpoint, what: str) -> Checkpoint:
+    """A checkpoint in which one thing was forgotten."""
+    other = torch.Generator().manual_seed(99).get_state()
+    fresh = make_optimizer(GPT(SHAPE, 1), CONFIG).state_dict()
+    change = {
+        "averages": {"optimizer": {**checkpoint.optimizer, "state": fresh["state"]}},
+        "batches": {"generator": other},
+        "dropout": {"random": {"cpu": other}},
+        "step": {"step": 0},
+        "weights": {"model": GPT(SHAPE, 2).state_dict()},
+        "losses": {"losses": ()},
+        "records": {"records": ()},
+    }[what]
+    return dataclasses.replace(checkpoint, **change)
+
+
+@pytest.mark.parametrize("what", ["averages", "batches", "dropout", "step", "weights", "losses", "records"])
+def test_nothing_in_a_checkpoint_is_kept_for_nothing(tmp_path, what):
+    """What the comparison bit for bit would not notice need not be saved; and it notices each of these."""
+    expected, expected_records = run()
+    model = GPT(SHAPE, 1)
+    model.register_forward_pre_hook(interrupt_at(7))
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(model, text(), text(90, 1), CONFIG, context_length=CONTEXT, checkpoint=path, progress=False)
+    checkpoint = without(Checkpoint.load(path), what)
+    resumed, records = run(resume=checkpoint)
+    same = equal_weights(resumed, expected), records == expected_records
+    assert same == ((True, False) if what in ("losses", "records") else (False, False))
 
 
 def by_the_clock(monkeypatch, resume=None, stop_at: int | None = None, path: Path | None = None):
