@@ -23,10 +23,10 @@ FAULTS = {
     "B": {26},  # attention is called without a mask
     "C": {8, 31, 36, 37},  # learning_rate and clip
     "E": {25, 26, 27},  # x is overwritten, not added to
-    "F": {34, 39},  # the targets are the inputs
+    "F": {33, 34, 39},  # the targets are the inputs, and no others come out of the loader
     "G": {20, 26},  # batch_first
-    "I": {13},  # TextDataset
-    "J": {13, 38, 39, 40},  # one loader for training and for the score
+    "I": {4, 13},  # TextDataset, imported from nowhere
+    "J": {10, 12, 13, 38, 39, 40},  # one text and one loader for training and for the score
     "K": {18, 25},  # no positions
 }
 
@@ -188,6 +188,21 @@ EXERCISE = Exercise(
             letter="J",
         ),
         _mistake(
+            "mask-in-the-constructor",
+            "the mask is looked for where the attention layer is made",
+            "A mask depends on the length of the text at hand. Where does the layer meet the text?",
+            20,
+            letter="B",
+        ),
+        _mistake(
+            "repeat-for-attention",
+            "attention is blamed for repeating the token that was read",
+            "What attention hands on is no fault by itself. Which line says what ought to come out?",
+            26,
+            28,
+            letter="F",
+        ),
+        _mistake(
             "the-batch-is-innocent",
             "the batches are blamed for texts that get mixed up",
             "Texts may well lie side by side in a batch. Which layer reads along the wrong axis?",
@@ -208,6 +223,12 @@ EXERCISE = Exercise(
             lambda: (
                 [40, "j"], [37, "c"], [26, "g"], [13, "i"], [18, " k "], [25, "e"], [39, "f"], [26, "b"],
             ),
+        ),
+        Alternative(
+            "as one who would write it anew: import, split of the text, pairs out of the loader",
+            lambda: [
+                (4, "I"), (12, "J"), (33, "F"), (31, "C"), (20, "G"), (18, "K"), (26, "B"), (26, "E"),
+            ],
         ),
     ),
 )  # fmt: skip

@@ -101,6 +101,12 @@ EXERCISE = Exercise(
             lambda: guess(math.log(2) / 3 / CONTEXT),
         ),
         Misconception(
+            "a-flip-in-every-period",
+            "a coin flip is expected at every third character, wherever in the window it stands",
+            "Inside a window the model has seen what came before. At which place only is it unsure?",
+            lambda: guess(math.log(2) / 3),
+        ),
+        Misconception(
             "shared-over-the-period",
             "the surprise is shared out over the three characters of the period, not over the window",
             "The model makes four predictions in each window of four.",
