@@ -107,7 +107,7 @@ def train(
             save()  # a folder that cannot be written is found out now, not after the training
         else:
             model.load_state_dict(resume.model)
-            # A copy: the optimizer goes on in the tensors that it is given, and the checkpoint may be used again.
+            # A copy: the optimizer goes on in the tensors that it is given, and who resumes may do it again.
             optimizer.load_state_dict(copy.deepcopy(resume.optimizer))
             generator.set_state(resume.generator)
             set_random_states(resume.random, device)

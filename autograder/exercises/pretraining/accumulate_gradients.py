@@ -310,8 +310,8 @@ MISCONCEPTIONS = (
         "without-enable-grad",
         "`backward` is called where gradients are switched off, or the loss is given shapes that do not fit",
         "If the message says that nothing requires a gradient: the check switches gradients off around your "
-        "function, so the loop must stand in a block of `torch.enable_grad()`. If it speaks of sizes: look again "
-        "at what is flattened.",
+        "function, so the loop must stand in a block of `torch.enable_grad()`. If it speaks of sizes: look "
+        "again at what is flattened.",
         _without_enable_grad,
     ),
     Misconception(

@@ -79,8 +79,8 @@ def _decays(g: torch.Generator) -> Iterator[Case]:
 
 def _types(g: torch.Generator) -> Iterator[Case]:
     case = _case(g, 2, 2, eps=0.1, weight_decay=0.4, dtype=torch.float64)
-    # Betas whose powers float32 holds exactly: who computes the correction there (`beta ** torch.tensor(step)`)
-    # is right, too.
+    # Betas whose powers float32 holds exactly: who computes the correction in it, as does
+    # `beta ** torch.tensor(step)`, is right, too.
     yield Case({**case.arguments, "beta1": 0.75, "beta2": 0.875})
     yield _case(g, eps=0.1, weight_decay=0.4)  # a single number
 
@@ -314,7 +314,8 @@ MISCONCEPTIONS = (
     Misconception(
         "squares-averaged-by-beta1",
         "the squares are averaged with beta1 and corrected with beta2",
-        "Each average forgets at its own pace, and is corrected by the same beta. Which is that of the squares?",
+        "Each average forgets at its own pace, and is corrected by the same beta. Which one is that of the "
+        "squares?",
         _squares_by_beta1,
     ),
     Misconception(
@@ -452,7 +453,7 @@ MISCONCEPTIONS = (
     Misconception(
         "all-in-place",
         "parameter and averages are changed where they are, as PyTorch's own optimizers do",
-        "Here nothing that came in may change. Make new tensors: `beta * average + …`, not `average.mul_(…)`.",
+        "Nothing that came in may change. Make new tensors: `beta * average + …`, not `average.mul_(…)`.",
         _all_in_place,
     ),
     Misconception(

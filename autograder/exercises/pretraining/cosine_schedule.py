@@ -166,8 +166,8 @@ MISCONCEPTIONS = (
     Misconception(
         "a-step-longer",
         "a run that ends with its warm-up still has the highest rate at its end",
-        "At `steps` the lowest rate begins, also where there was no fall. Which of your conditions takes that "
-        "step?",
+        "At `steps` the lowest rate begins, also where there was no fall. Which of your conditions takes "
+        "that step?",
         _a_step_longer,
     ),
     Misconception(
@@ -209,7 +209,7 @@ MISCONCEPTIONS = (
     Misconception(
         "all-but-one-step",
         "the fall is counted a step too short, so the lowest rate is reached before the end",
-        "The last step of the run is not yet its end: the wave ends at `steps`, where nobody trains any more.",
+        "The last step of the run is not yet its end: the wave ends at `steps`, where nobody trains.",
         _variant(share=lambda step, steps, warmup: (step - warmup) / max(1, steps - warmup - 1)),
     ),
     Misconception(

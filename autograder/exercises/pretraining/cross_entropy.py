@@ -327,8 +327,8 @@ MISCONCEPTIONS = (
     ),
     Misconception(
         "one-hot-times-log",
-        "a row of zeros and a one is multiplied by logarithms, of which some are minus infinity, and `one_hot` "
-        "is given targets that are to be ignored",
+        "a row of zeros and a one is multiplied by logarithms, of which some are minus infinity, and "
+        "`one_hot` is given targets that are to be ignored",
         "0 times minus infinity is NaN. The logarithm of a quotient is a difference: no probability need be "
         "written down. And -100 is no token.",
         _one_hot_times_log,

@@ -307,15 +307,15 @@ WRONG_REPAIRS = (
     Misconception(
         "in-place",
         "the stream is changed in place, and the backward pass misses what stood there",
-        "`x += …` writes over what a norm has read and needs again on the way back. `x = x + …` makes something "
-        "new.",
+        "`x += …` writes over what a norm has read and needs again on the way back. `x = x + …` makes "
+        "something new.",
         _InPlace,
     ),
     Misconception(
         "mask-of-nan",
         "a mask of zeros and ones is multiplied by minus infinity, and 0 times minus infinity is NaN",
-        "Put minus infinity where it belongs and leave 0 everywhere else, without multiplying: `torch.full` with "
-        "`triu`, `masked_fill` or `where`.",
+        "Put minus infinity where it belongs and leave 0 everywhere else, without multiplying: `torch.full` "
+        "with `triu`, `masked_fill` or `where`.",
         _variant(mask=lambda length: _minus_infinity_times(_future(length))),
     ),
     Misconception(

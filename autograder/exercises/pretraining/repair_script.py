@@ -240,8 +240,8 @@ def _written_out(
     order:   what is done in a step.
     batch:   when a batch is drawn: "each step", or "once".
     batches: draws one.
-    scored:  the logits and targets that are scored, from the model, the rest, a context length, a batch's size
-             and the generator.
+    scored:  the logits and targets that are scored, from the model, the rest, a context length, a batch's
+             size and the generator.
     limit:   clip to this, whatever is asked.
     """
 
@@ -266,7 +266,8 @@ def _written_out(
                 for part in order.split():
                     do[part]()
         with torch.no_grad():
-            logits, asked = (scored or _in_windows)(model, tokens[end:], context_length, batch_size, generator)
+            read = scored or _in_windows
+            logits, asked = read(model, tokens[end:], context_length, batch_size, generator)
         return F.cross_entropy(logits, asked).item(), (logits.argmax(dim=-1) == asked).float().mean().item()
 
     return train_and_score
@@ -488,8 +489,8 @@ MISCONCEPTIONS = (
     Misconception(
         "scored-on-drawn-windows",
         "the score is taken on windows drawn at random, not on the whole rest",
-        "A score should be the same each time, and leave nothing out. Cut the rest into windows, one after the "
-        "other.",
+        "A score should be the same each time, and leave nothing out. Cut the rest into windows, one after "
+        "the other.",
         _written_out(scored=_drawn_windows),
     ),
     Misconception(
