@@ -28,6 +28,8 @@ class Case:
     construct: for a class, the constructor's arguments by name; None for a function.
     weights:   for a module, its parameters by name: all of them, or none to leave it as it was made.
     method:    for a class, the method that is called.
+    detached:  the result may not hold a graph. Gradients are off around a call, so it holds one only if the
+               answer itself switched them on.
     """
 
     arguments: Mapping[str, Any]
@@ -35,6 +37,7 @@ class Case:
     construct: Mapping[str, Any] | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     method: str = "forward"
+    detached: bool = False
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ def counterexample(
         return Counterexample(
             inputs, text_of(expected.gradients[name]), text_of(got), f"the gradient of {name}"
         )
+    if mismatch.kind == "graph":
+        return Counterexample(inputs, "no graph", "a graph", "behind the result")
     if mismatch.kind in ("dtype", "type", "shape"):
         return Counterexample(inputs, text_of(expected.value, about=True), text_of(outcome.value, about=True))
     return Counterexample(inputs, wanted, text_of(outcome.value))

@@ -94,6 +94,8 @@ def _behaves_alike(exercise: Exercise, misconception: Misconception, called: Cal
     tolerance = max(expected.tolerance, rounding * _size(theirs.value))
     if not close(outcome.value, theirs.value, tolerance):
         return False
+    if expected.detached and theirs.graph != outcome.graph:
+        return False
     if (theirs.backward_failure is None) != (outcome.backward_failure is None):
         return False
     ours, others = outcome.gradients or {}, theirs.gradients or {}

@@ -34,6 +34,7 @@ class Expected:
     tolerance: the absolute difference allowed to `exact`.
     gradients, gradient_tolerances: by argument name, for a case that asks for gradients.
     from_tensors: whether a tensor is among the inputs: then the result belongs on their device.
+    detached:  whether the result may not hold a graph.
     error:     the exception that the reference raises here, or None.
     """
 
@@ -43,6 +44,7 @@ class Expected:
     gradients: Mapping[str, Tensor]
     gradient_tolerances: Mapping[str, float]
     from_tensors: bool = True
+    detached: bool = False
     error: str | None = None
 
 
@@ -74,6 +76,7 @@ def expect(reference: Callable[..., Any], case: Case) -> Expected:
         tolerance=_tolerance(exact.value, nudged.value, epsilon),
         gradients=gradients,
         from_tensors=bool(_tensors(list(case.arguments.values()))),
+        detached=case.detached,
         gradient_tolerances={
             n: _tolerance(g, nudged_gradients.get(n), epsilon) for n, g in gradients.items()
         },
@@ -109,6 +112,7 @@ def compare(
         _compare_type(outcome.value, expected.value, axes)
         or _compare_device(outcome, expected, device)
         or _compare_numbers(outcome.value, expected.exact, expected.tolerance, "value", "the result")
+        or _compare_graph(outcome, expected)
         or _compare_gradients(outcome, expected)
     )
 
@@ -118,6 +122,14 @@ def _compare_device(outcome: Outcome, expected: Expected, device: str) -> Mismat
     if not isinstance(expected.value, Tensor) or outcome.device == wanted:
         return None
     return Mismatch("device", f"the inputs are on {wanted}, but the result is on {outcome.device}")
+
+
+def _compare_graph(outcome: Outcome, expected: Expected) -> Mismatch | None:
+    if not (expected.detached and outcome.graph):
+        return None
+    return Mismatch(
+        "graph", "the numbers are right, but what is returned still holds the graph that it was computed in"
+    )
 
 
 def close(a: Any, b: Any, tolerance: float) -> bool:

@@ -38,6 +38,7 @@ class Outcome:
     value:     what the answer returned.
     failure:   what stopped it instead.
     device:    where a returned tensor lives: "cpu" or "cuda".
+    graph:     whether a returned tensor holds the graph that it was computed in.
     mutated:   the arguments that it changed in place.
     gradients: by argument name; None where no gradient arrived. The whole is None if none were asked for.
     backward_failure: what stopped the backward pass, when the forward pass was fine.
@@ -46,6 +47,7 @@ class Outcome:
     value: Any = None
     failure: Failure | None = None
     device: str = "cpu"
+    graph: bool = False
     mutated: tuple[str, ...] = ()
     gradients: Mapping[str, Any] | None = None
     backward_failure: Failure | None = None

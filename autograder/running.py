@@ -78,12 +78,14 @@ class LocalRunner:
             return Outcome(failure=failure, mutated=mutated)
         if (sentence := _no_value(value)) is not None:
             return Outcome(failure=Failure("unreadable", sentence), mutated=mutated)
-        value = _detached(value)
+        graph, value = _holds_graph(value), _detached(value)
         device = value.device.type if isinstance(value, Tensor) else "cpu"
         if not case.gradient or mutated:
-            return Outcome(value, device=device, mutated=mutated)
+            return Outcome(value, device=device, graph=graph, mutated=mutated)
         gradients, backward_failure = self._gradients(case, arguments)
-        return Outcome(value, device=device, gradients=gradients, backward_failure=backward_failure)
+        return Outcome(
+            value, device=device, graph=graph, gradients=gradients, backward_failure=backward_failure
+        )
 
     def _gradients(
         self, case: Case, arguments: Mapping[str, Any]
@@ -190,6 +192,14 @@ def _to(value: Any, device: str) -> Any:
 def _placed(value: Any, device: str) -> Any:
     """A model goes to where the tensors are; it was made on the CPU, from sent weights."""
     return value.to(device) if isinstance(value, nn.Module) else value
+
+
+def _holds_graph(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.grad_fn is not None
+    if isinstance(value, list | tuple):
+        return any(map(_holds_graph, value))
+    return isinstance(value, dict) and any(map(_holds_graph, value.values()))
 
 
 def _detached(value: Any) -> Any:

@@ -229,6 +229,7 @@ def outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
     return {
         "value": outcome.value,
         "device": outcome.device,
+        "graph": outcome.graph,
         "failure": asdict(outcome.failure) if outcome.failure else None,
         "mutated": list(outcome.mutated),
         "gradients": dict(outcome.gradients) if outcome.gradients is not None else None,
@@ -249,6 +250,7 @@ def outcome_from_plain(plain: Any) -> Outcome:
         return Outcome(
             value=plain["value"],
             device=str(plain["device"]),
+            graph=bool(plain["graph"]),
             failure=failure_from_plain(plain["failure"]),
             mutated=tuple(str(name) for name in plain["mutated"]),
             gradients=gradients,

@@ -154,6 +154,32 @@ def test_lost_gradient_is_said(exercise):
     assert "no gradient reaches `query`" in report.checks[-1].message
 
 
+def doubled(numbers):
+    return numbers * 2, [numbers + 1]
+
+
+def with_a_graph(numbers):
+    with torch.enable_grad():
+        weight = torch.ones((), requires_grad=True)
+        return numbers * 2, [numbers + weight]
+
+
+@pytest.mark.parametrize("detached", [True, False])
+def test_a_graph_that_comes_back_is_said_only_where_it_may_not(detached):
+    def cases(generator):
+        yield Case({"numbers": torch.rand(2, generator=generator)}, detached=detached)
+
+    checks = (Check("doubles", 1, cases),)
+    exercise = Exercise("a.doubled", "1.1", "twice", 5, 1, checks, ("Look.",), reference=doubled)
+    report = grade_callable(exercise, with_a_graph)
+    assert report.status == ("failed" if detached else "passed")
+    assert not detached or "still holds the graph" in report.reason
+    detaching = grade_callable(
+        exercise, lambda numbers: (numbers * 2, [with_a_graph(numbers)[1][0].detach()])
+    )
+    assert detaching.status == "passed"
+
+
 def test_mutation_is_named_as_such(exercise):
     def answer(query, key, temperature=1.0):
         query /= math.sqrt(query.shape[-1])

@@ -132,6 +132,26 @@ def test_a_crash_says_the_error_and_its_line_and_no_hint(process, answer, words)
     assert report.hint is None
 
 
+def test_a_graph_behind_a_result_is_seen_from_outside(process):
+    exercise = find("7.6")
+    source = """
+def accumulate_gradients(model, micro_batches):
+    count = sum(int((targets != IGNORED).sum()) for _, targets in micro_batches)
+    model.zero_grad()
+    loss = 0
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            logits = model(inputs).flatten(0, 1)
+            part = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="sum") / count
+            part.backward()
+            loss = loss + part
+    return loss, [parameter.grad for parameter in model.parameters()]
+"""
+    report = process.grade(exercise, source)
+    assert (report.points, report.misconception.id) == (exercise.points - 1, "with-its-graph")
+    assert process.grade(exercise, source.replace("loss + part", "loss + part.detach()")).status == "passed"
+
+
 def test_a_hint_stays_where_the_idea_is_at_stake(process):
     softmax = find("attention.softmax")
     for answer in ("return torch.softmax(x, dim)", "return x"):

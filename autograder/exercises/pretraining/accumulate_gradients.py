@@ -66,6 +66,11 @@ def _ignored(g: torch.Generator) -> Iterator[Case]:
         yield case
 
 
+def _without_graph(g: torch.Generator) -> Iterator[Case]:
+    for sizes in (((1, 2),), ((1, 3), (2, 2))):
+        yield Case(_case(g, *sizes).arguments, detached=True)
+
+
 # --- Mistakes: the loop, with parts that can be exchanged
 
 
@@ -202,6 +207,17 @@ def _without_enable_grad(model, micro_batches):
     _sum(model, inputs, targets).backward()
 
 
+def _with_its_graph(model, micro_batches):
+    total, loss = sum(_count(targets) for _, targets in micro_batches), 0
+    model.zero_grad()
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            part = _sum(model, inputs, targets) / total
+            part.backward()
+            loss = loss + part
+    return loss, _gradients(model)
+
+
 def _loss_is_a_mean_of_means(model, micro_batches):
     _, gradients = _loop(_right)(model, micro_batches)
     with torch.no_grad():
@@ -313,6 +329,13 @@ MISCONCEPTIONS = (
         "function, so the loop must stand in a block of `torch.enable_grad()`. If it speaks of sizes: look "
         "again at what is flattened.",
         _without_enable_grad,
+    ),
+    Misconception(
+        "with-its-graph",
+        "the losses are added up as they are, so that the result keeps the graph of every part alive",
+        "The sum is a number to look at; nobody will send it back once more. Which method gives a tensor "
+        "without its graph?",
+        _with_its_graph,
     ),
     Misconception(
         "loss-is-a-mean-of-means",
@@ -485,11 +508,24 @@ def _without_touching_grad(model, micro_batches):
     return loss, tuple(sums.values())
 
 
+def _kept_and_detached_at_the_end(model, micro_batches):
+    count = sum((targets != IGNORED).sum() for _, targets in micro_batches)
+    losses = []
+    model.zero_grad()
+    with torch.enable_grad():
+        for inputs, targets in micro_batches:
+            losses.append(_sum(model, inputs, targets) / count)
+            losses[-1].backward()
+        loss = torch.stack(losses).sum()
+    return loss.detach(), _gradients(model)
+
+
 ALTERNATIVES = (
     Alternative("one graph for all parts", _one_graph),
     Alternative("torch.autograd.grad, added up by hand", _by_autograd_grad),
     Alternative("sums, divided at the end", _divided_at_the_end),
     Alternative("means, each with its share of the targets", _means_weighed),
+    Alternative("losses kept in a list, detached at the end", _kept_and_detached_at_the_end),
     Alternative("`torch.func`, with no `.grad` at all", _without_touching_grad),
 )
 
@@ -508,6 +544,7 @@ EXERCISE = Exercise(
         Check("lets every target count the same in unequal parts", 2, _unequal_parts, after=(EQUAL,)),
         Check("leaves ignored targets out", 1, _ignored, after=(EQUAL,)),
         Check("begins anew, whatever `.grad` holds", 1, _used_before, after=(ONE,)),
+        Check("returns the loss without its graph", 1, _without_graph, after=(ONE,)),
     ),
     hints=(
         "What does the mean over all targets look like as a sum over the parts? Write it down for parts "
