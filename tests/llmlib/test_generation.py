@@ -17,7 +17,7 @@ from llmlib.generation import generate
 from llmlib.gpt import GPT, GPTConfig
 from llmlib.gpt2 import from_gpt2
 from llmlib.padding import left_pad
-from llmlib.sampling import sample
+from llmlib.sampling import gumbel, sample
 
 torch.set_num_threads(1)
 
@@ -169,23 +169,35 @@ def test_a_generator_decides_the_text():
 def test_numbers_drawn_ahead_are_those_drawn_token_by_token(monkeypatch):
     model = GPT(GPTConfig(vocab_size=20, context_length=8, d_model=16, n_layers=1, n_heads=2), 0)
     starts = torch.zeros(3, 1, dtype=torch.long)
-    texts, places = [], []
-    for at_once in (1, 150, 10**6):  # 60 numbers a token: one by one, two by two, all
+    texts, places, asked = [], [], []
+
+    def noted(shape, *arguments):
+        asked.append(shape)
+        return gumbel(shape, *arguments)
+
+    monkeypatch.setattr("llmlib.sampling.gumbel", noted)
+    for at_once, calls in ((1, [1] * 25), (150, [2] * 12 + [1]), (10**6, [25])):  # 60 numbers a token
         monkeypatch.setattr("llmlib.generation.AT_ONCE", at_once)
         source = generator(1)
         texts.append(generate(model, starts, 25, generator=source))
         places.append(torch.rand(1, generator=source).item())
+        assert asked == [(draws, 3, 20) for draws in calls]
+        asked.clear()
     assert torch.equal(texts[0], texts[1]) and torch.equal(texts[0], texts[2])
     assert len(set(places)) == 1  # nothing is drawn that no token needs
 
 
 def test_a_text_that_ends_early_draws_no_further():
-    source, stepwise = generator(2), generator(2)
-    text = generate(Counter(), torch.tensor([[7]]), 20, end_token=1, generator=source)
-    assert text.shape[1] < 21
-    for _ in range(text.shape[1] - 1):
-        sample(torch.zeros(1, 10), stepwise)
-    assert torch.equal(source.get_state(), stepwise.get_state())
+    lengths = set()
+    for seed in range(6):
+        source, stepwise = generator(seed), generator(seed)
+        text = generate(Counter(), torch.tensor([[7]]), 20, end_token=1, generator=source)
+        lengths.add(text.shape[1] - 1)
+        for _ in range(text.shape[1] - 1):
+            sample(torch.zeros(1, 10), stepwise)
+        assert torch.equal(source.get_state(), stepwise.get_state())
+    # It ended early, and after odd and even numbers of tokens: no draws in pairs would go unseen.
+    assert min(lengths) < 20 and {length % 2 for length in lengths} == {0, 1}
 
 
 def test_nothing_new_may_be_asked_for():
