@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from autograder.exercises import find
-from autograder.exercises.heads import expose_mutants, predict_quadratic_share
+from autograder.exercises.heads import expose_mutants, predict_quadratic_share, wrong_heads
 from autograder.exercises.heads.wrong_heads import Steps
 from autograder.grading import grade_callable
 from llmlib.attention import MultiHeadAttention, causal_mask, merge_heads, split_heads
@@ -155,4 +155,4 @@ def test_judging_leaves_everybody_s_random_numbers_alone():
 def test_every_wrong_layer_is_a_mutant_in_one_group():
     named = [id for ids in expose_mutants.GROUPS.values() for id in ids]
     assert len(named) == len(set(named))
-    assert set(named) == {m.id for m in find("4.5").misconceptions}
+    assert set(named) == {m.id for m in wrong_heads.MISCONCEPTIONS}

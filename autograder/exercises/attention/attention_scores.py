@@ -30,6 +30,7 @@ def _scale(g: torch.Generator) -> Iterator[Case]:
     yield _case(normal(g, 2, 5), normal(g, 3, 5))
     yield _case(normal(g, 5, 7), normal(g, 2, 7))
     yield _case(normal(g, 3, 2), normal(g, 3, 2))  # as many queries as keys: queryᵀ @ key would run
+    yield _case(normal(g, 2, 3), normal(g, 3, 3))  # as many keys as features: query @ key would run
 
 
 def _leading_dimensions(g: torch.Generator) -> Iterator[Case]:
@@ -108,6 +109,31 @@ def _always_float32(query, key):
 def _in_place(query, key):
     query /= math.sqrt(query.shape[-1])
     return query @ key.transpose(-2, -1)
+
+
+def _reshaped(query, key):
+    turned = key.reshape(*key.shape[:-2], key.shape[-1], key.shape[-2])
+    return query @ turned / math.sqrt(query.shape[-1])
+
+
+def _not_transposed(query, key):
+    return query @ key / math.sqrt(query.shape[-1])
+
+
+def _place_by_place(query, key):
+    return (query * key).sum(-1) / math.sqrt(query.shape[-1])
+
+
+def _halved(query, key):
+    return query @ key.transpose(-2, -1) / query.shape[-1] ** 1 / 2
+
+
+def _root_rounded_down(query, key):
+    return query @ key.transpose(-2, -1) / math.isqrt(query.shape[-1])
+
+
+def _only_the_fourth_root(query, key):
+    return query @ key.transpose(-2, -1) / query.shape[-1] ** 0.25
 
 
 MISCONCEPTIONS = (
@@ -204,6 +230,43 @@ MISCONCEPTIONS = (
         "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
         _always_float32,
     ),
+    Misconception(
+        "reshaped",
+        "key is reshaped where its axes should change places",
+        "A reshape counts the numbers off anew and moves none. `transpose` exchanges rows and columns.",
+        _reshaped,
+    ),
+    Misconception(
+        "not-transposed",
+        "query and key are multiplied as they are",
+        "In a matrix product the last axis of the left meets the last but one of the right, and both must be "
+        "d_k. Which axes of key have to change places?",
+        _not_transposed,
+    ),
+    Misconception(
+        "place-by-place",
+        "query i is compared with key i alone",
+        "`*` multiplies number by number. Every query should meet every key: that is a matrix product.",
+        _place_by_place,
+    ),
+    Misconception(
+        "halved",
+        "the scores are divided by d_k, and then by 2",
+        "Powers come before divisions: `d_k ** 1 / 2` is `(d_k ** 1) / 2`. Write 0.5, or use `math.sqrt`.",
+        _halved,
+    ),
+    Misconception(
+        "root-rounded-down",
+        "the root is rounded down to a whole number",
+        "`int(…)` and `math.isqrt` cut off what comes after the point. The root of 5 is 2.236.",
+        _root_rounded_down,
+    ),
+    Misconception(
+        "only-the-fourth-root",
+        "the scores are divided by the fourth root of d_k",
+        "Whoever divides query and key by the fourth root must do it with both.",
+        _only_the_fourth_root,
+    ),
 )
 
 
@@ -245,6 +308,19 @@ def _flattened_batch(query, key):
     return scores.reshape(*query.shape[:-1], key.shape[-2])
 
 
+def _added_to_nothing(query, key):
+    left, right = query.reshape(-1, *query.shape[-2:]), key.reshape(-1, *key.shape[-2:])
+    zeros = left.new_zeros(left.shape[0], left.shape[1], right.shape[1])
+    scores = torch.baddbmm(zeros, left, right.mT, alpha=query.shape[-1] ** -0.5)
+    return scores.reshape(*query.shape[:-1], key.shape[-2])
+
+
+def _linear_layers(query, key):
+    if query.ndim == 2:
+        return torch.nn.functional.linear(query, key) / math.sqrt(query.shape[-1])
+    return torch.stack([_linear_layers(q, k) for q, k in zip(query, key, strict=True)])
+
+
 ALTERNATIVES = (
     Alternative("einsum", _einsum),
     Alternative("the query is scaled before the product", _query_scaled_first),
@@ -253,6 +329,8 @@ ALTERNATIVES = (
     Alternative("the root taken by torch", _root_as_tensor),
     Alternative("loops over queries and keys", _loops),
     Alternative("the leading dimensions flattened into one batch", _flattened_batch),
+    Alternative("baddbmm", _added_to_nothing),
+    Alternative("the keys as the matrix of a linear layer", _linear_layers),
 )
 
 SCALE = "divides by √d_k"

@@ -68,6 +68,18 @@ def _from_the_end(length):
     return torch.tril(_square(length)).flip(0)
 
 
+def _inverted_floats(length):
+    return torch.triu(torch.ones(length, length), diagonal=1)
+
+
+def _one_in_front(length):
+    return torch.tril(_square(length))[None]
+
+
+def _from_the_last_key(length):
+    return torch.tril(_square(length)).flip(1)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "upper",
@@ -124,6 +136,24 @@ MISCONCEPTIONS = (
         "Row 0 belongs to the first position, which has the least to look back on.",
         _from_the_end,
     ),
+    Misconception(
+        "inverted-floats",
+        "the floats 1.0 mark what is hidden",
+        "Two things: True means “may attend”, and the mask is boolean. What is not later may be seen.",
+        _inverted_floats,
+    ),
+    Misconception(
+        "one-in-front",
+        "the mask has a dimension of size 1 in front",
+        "Two dimensions are enough: broadcasting adds that of the batch by itself.",
+        _one_in_front,
+    ),
+    Misconception(
+        "from-the-last-key",
+        "the columns are in reverse order: the first position sees the last key",
+        "Column 0 belongs to the first key, which everybody may see.",
+        _from_the_last_key,
+    ),
 )
 
 
@@ -174,6 +204,17 @@ def _indices(length):
     return mask
 
 
+def _numbered(length):
+    numbers = torch.arange(length * length).view(length, length)
+    return numbers % length <= numbers // length
+
+
+def _through_numpy(length):
+    import numpy as np
+
+    return torch.from_numpy(np.tril(np.ones((length, length), dtype=bool)))
+
+
 ALTERNATIVES = (
     Alternative("tril of ones", _tril),
     Alternative("not triu", _not_triu),
@@ -184,6 +225,8 @@ ALTERNATIVES = (
     Alternative("the running sum of the identity matrix", _running_sum),
     Alternative("an additive mask, compared with 0", _from_additive),
     Alternative("tril_indices", _indices),
+    Alternative("places numbered, quotient and remainder", _numbered),
+    Alternative("NumPy's tril", _through_numpy),
 )
 
 EXERCISE = Exercise(

@@ -97,6 +97,33 @@ def _never_empty(lengths, max_length):
     return _right(lengths.clamp(min=1), max_length)
 
 
+def _no_axis_for_the_batch(lengths, max_length):
+    return _places(lengths, max_length) < lengths
+
+
+def _full_rows_emptied(lengths, max_length):
+    mask = torch.ones(len(lengths), max_length, dtype=torch.bool, device=lengths.device)
+    for row, length in enumerate(lengths.tolist()):
+        mask[row, -(max_length - length) :] = False
+    return mask
+
+
+def _as_many_columns_as_texts(lengths, max_length):
+    return torch.arange(len(lengths), device=lengths.device) < lengths[:, None]
+
+
+def _one_axis_more(lengths, max_length):
+    return _right(lengths, max_length)[:, None, :]
+
+
+def _one_row_for_all(lengths, max_length):
+    return _places(lengths, max_length) < lengths.max()
+
+
+def _one_column_too_many(lengths, max_length):
+    return torch.arange(max_length + 1, device=lengths.device) < lengths[:, None]
+
+
 MISCONCEPTIONS = (
     Misconception(
         "one-too-many",
@@ -172,6 +199,42 @@ MISCONCEPTIONS = (
         "A length of 0 should give a row without a single True.",
         _never_empty,
     ),
+    Misconception(
+        "no-axis-for-the-batch",
+        "length i is compared with place i, not with all the places of its row",
+        "Give the lengths an axis of size 1 for the places, so that every length meets every place.",
+        _no_axis_for_the_batch,
+    ),
+    Misconception(
+        "full-rows-emptied",
+        "a sequence without padding loses all its tokens",
+        "`row[-0:]` is the whole row, not none of it. Count the padding from the front.",
+        _full_rows_emptied,
+    ),
+    Misconception(
+        "as-many-columns-as-texts",
+        "there are as many columns as sequences",
+        "The columns are places, and max_length says how many there are.",
+        _as_many_columns_as_texts,
+    ),
+    Misconception(
+        "one-axis-more",
+        "the mask has an extra dimension between batch and places",
+        "Two dimensions are wanted. Who uses the mask adds an axis where the scores have one.",
+        _one_axis_more,
+    ),
+    Misconception(
+        "one-row-for-all",
+        "there is one row, for the longest sequence",
+        "Each sequence has a row and a length of its own. Which axis do the lengths need?",
+        _one_row_for_all,
+    ),
+    Misconception(
+        "one-column-too-many",
+        "the mask has one column too many",
+        "Places run from 0 to max_length − 1, and `arange` stops before its end.",
+        _one_column_too_many,
+    ),
 )
 
 
@@ -219,6 +282,19 @@ def _running_count(lengths, max_length):
     return ones.cumsum(dim=1) <= lengths[:, None]
 
 
+def _behind_the_edge(lengths, max_length):
+    edges = torch.zeros(len(lengths), max_length + 1, dtype=torch.long, device=lengths.device)
+    edges = edges.scatter(1, lengths.long()[:, None], 1)
+    return (edges.cumsum(dim=1) == 0)[:, :max_length]
+
+
+def _through_numpy(lengths, max_length):
+    import numpy as np
+
+    mask = np.arange(max_length)[None] < lengths.cpu().numpy()[:, None]
+    return torch.from_numpy(mask).to(lengths.device)
+
+
 ALTERNATIVES = (
     Alternative("the length is greater than the place", _greater),
     Alternative("row by row, by a slice", _row_by_row),
@@ -227,6 +303,8 @@ ALTERNATIVES = (
     Alternative("a table with a row for each possible length", _table_of_rows),
     Alternative("the number of tokens left", _count_down),
     Alternative("a running count that starts at 1", _running_count),
+    Alternative("a mark where the padding begins, and a running sum", _behind_the_edge),
+    Alternative("NumPy", _through_numpy),
 )
 
 EXERCISE = Exercise(

@@ -107,6 +107,27 @@ def _nothing_hidden(query, key, value):
     return torch.softmax(query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1]), dim=-1) @ value
 
 
+def _over_root_length(query, key, value):
+    length = query.shape[-2]
+    future = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(diagonal=1)
+    scores = query @ key.transpose(-2, -1) / math.sqrt(length)
+    return torch.softmax(scores.masked_fill(future, -torch.inf), dim=-1) @ value
+
+
+def _filled_with_zero(query, key, value):
+    length, d_k = query.shape[-2:]
+    future = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(diagonal=1)
+    scores = query @ key.transpose(-2, -1) / math.sqrt(d_k)
+    return torch.softmax(scores.masked_fill(future, 0.0), dim=-1) @ value
+
+
+def _masked_after(query, key, value):
+    length, d_k = query.shape[-2:]
+    future = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(diagonal=1)
+    weights = torch.softmax(query @ key.transpose(-2, -1) / math.sqrt(d_k), dim=-1)
+    return weights.masked_fill(future, 0.0) @ value
+
+
 MISCONCEPTIONS = (
     Misconception(
         "nothing-repaired",
@@ -186,6 +207,24 @@ MISCONCEPTIONS = (
         "softmax runs over axis 1, which is right only as long as there is no batch",
         "Count the axis from the end.",
         _variant(dim=1),
+    ),
+    Misconception(
+        "over-root-length",
+        "the scores are divided by the root of the length, not by √d_k",
+        "How many products are added up in one score? Equation 1 divides by the root of that number.",
+        _over_root_length,
+    ),
+    Misconception(
+        "filled-with-zero",
+        "the future's scores are set to 0",
+        "exp(0) is 1: a score of 0 still gets a share. −inf was right.",
+        _filled_with_zero,
+    ),
+    Misconception(
+        "masked-after",
+        "the future is hidden after softmax, so the weights of a query no longer sum to 1",
+        "The order was right: first hide, then share out.",
+        _masked_after,
     ),
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from autograder.exercise import Alternative, Case, Check, Exercise
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
 from autograder.exercises.attention.wrong_attention import MISCONCEPTIONS
 from autograder.exercises.probes import normal, random_mask, transposed, whole
 from llmlib import attention
@@ -44,7 +44,9 @@ def _leading_dimensions(g: torch.Generator) -> Iterator[Case]:
 
 def _masks(g: torch.Generator) -> Iterator[Case]:
     yield _case(normal(g, 2, 1), normal(g, 4, 1), normal(g, 4, 3), random_mask(g, 2, 4))
-    yield _case(normal(g, 4, 1), normal(g, 4, 1), normal(g, 4, 3), attention.causal_mask(4))
+    past = attention.causal_mask(4)
+    past[3, int(torch.randint(0, 3, (), generator=g))] = False  # no row is empty the wrong way round
+    yield _case(normal(g, 4, 1), normal(g, 4, 1), normal(g, 4, 3), past)
     yield _case(normal(g, 3, 1), normal(g, 5, 1), normal(g, 5, 2), random_mask(g, 3, 5))
 
 
@@ -79,7 +81,111 @@ def _large_scores(g: torch.Generator) -> Iterator[Case]:
     yield _case(query, whole(g, 5, 4, largest=1) + 7, normal(g, 5, 2))
 
 
+# --- Mistakes that are no mutants of 3.8: what they do ends in an error, or is two mistakes in one
+
+
+def _zero_times_infinity(query, key, value, mask=None):
+    scores = attention.attention_scores(query, key)
+    if mask is not None:
+        scores = scores + (~mask).to(scores.dtype) * -torch.inf
+    return torch.softmax(scores, dim=-1) @ value
+
+
+def _if_mask(query, key, value, mask=None):
+    scores = attention.attention_scores(query, key)
+    if mask:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return torch.softmax(scores, dim=-1) @ value
+
+
+def _mask_as_index(query, key, value, mask=None):
+    scores = attention.attention_scores(query, key)
+    if mask is None:
+        return torch.softmax(scores, dim=-1) @ value
+    scores[~mask] = -torch.inf
+    return torch.softmax(scores, dim=-1).nan_to_num(0.0) @ value
+
+
+def _all_rows_empty(query, key, value, mask=None):
+    scores = attention.attention_scores(query, key)
+    if mask is None:
+        return torch.softmax(scores, dim=-1) @ value
+    weights = torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=-1)
+    return torch.zeros_like(weights) @ value if weights.isnan().any() else weights @ value
+
+
+def _softmax_twice(query, key, value, mask=None):
+    weights = torch.softmax(attention.attention_scores(query, key), dim=-1)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, -torch.inf)
+    return torch.softmax(weights, dim=-1).nan_to_num(0.0) @ value
+
+
+def _weights_turned(query, key, value, mask=None):
+    scores = attention.attention_scores(query, key)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return torch.softmax(scores, dim=-1).nan_to_num(0.0).transpose(-2, -1) @ value
+
+
+MORE_MISCONCEPTIONS = (
+    Misconception(
+        "zero-times-infinity",
+        "the mask is multiplied by −inf, and 0 times infinity is NaN",
+        "A place that may be seen should get 0 added, not 0 · inf. `masked_fill` and `torch.where` choose "
+        "without multiplying.",
+        _zero_times_infinity,
+    ),
+    Misconception(
+        "if-mask",
+        "`if mask` asks a whole table of True and False for a single answer",
+        "What is to be asked is whether there is a mask at all: is it None?",
+        _if_mask,
+    ),
+    Misconception(
+        "mask-as-index",
+        "the mask picks places of the scores as an index, which needs exactly their shape",
+        "An index does not broadcast; `masked_fill` and `torch.where` do.",
+        _mask_as_index,
+    ),
+    Misconception(
+        "all-rows-empty",
+        "as soon as one query has nothing to attend to, all of them get zeros",
+        "Ask row by row: `mask.any(dim=-1, keepdim=True)` has an answer for each query.",
+        _all_rows_empty,
+    ),
+    Misconception(
+        "softmax-twice",
+        "softmax is applied twice",
+        "A softmax of weights makes them nearly equal. Mask the scores, then apply it once.",
+        _softmax_twice,
+    ),
+    Misconception(
+        "weights-turned",
+        "the weights are transposed before they meet the values",
+        "A row of weights belongs to a query and runs over the keys, as the rows of the values do.",
+        _weights_turned,
+    ),
+)
+
+
 # --- Right answers in another form
+
+
+def _logarithm_of_the_mask(query, key, value, mask=None):
+    scores = attention.attention_scores(query, key)
+    if mask is not None:
+        scores = scores + mask.to(scores.dtype).log()
+    return (torch.softmax(scores, dim=-1) @ value).nan_to_num(0.0)
+
+
+def _keys_down(query, key, value, mask=None):
+    scores = key @ query.mT / math.sqrt(key.shape[-1])
+    hidden = None if mask is None else ~mask.expand(scores.mT.shape).mT
+    if hidden is not None:
+        scores = scores.masked_fill(hidden, -1e9)
+    weights = torch.softmax(scores, dim=-2)
+    return (weights if hidden is None else weights.masked_fill(hidden, 0.0)).mT @ value
 
 
 def _library_softmax(query, key, value, mask=None):
@@ -161,6 +267,8 @@ def _key_by_key(query, key, value, mask=None):
 
 
 ALTERNATIVES = (
+    Alternative("the logarithm of the mask added, NaN outputs replaced", _logarithm_of_the_mask),
+    Alternative("keys down and queries across", _keys_down),
     Alternative("the library's softmax, and nan_to_num", _library_softmax),
     Alternative("built from the earlier exercises, with the smallest finite number", _earlier_exercises),
     Alternative("einsum and a large negative number, weights masked again", _einsum_and_finite),
@@ -226,7 +334,7 @@ EXERCISE = Exercise(
         "keys. Where a whole row was hidden, put zeros in the place of the NaN: `masked_fill` can do that "
         "as well. Multiply the weights by the values.",
     ),
-    misconceptions=MISCONCEPTIONS,
+    misconceptions=(*MISCONCEPTIONS, *MORE_MISCONCEPTIONS),
     alternatives=ALTERNATIVES,
     forbidden=FORBIDDEN,
 )

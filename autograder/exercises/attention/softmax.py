@@ -144,6 +144,45 @@ def _always_float32(x, dim=-1):
     return _right(x.float(), dim)
 
 
+def _max_with_its_places(x, dim=-1):
+    exponentials = (x - x.max(dim=dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim=dim, keepdim=True)
+
+
+def _mean_subtracted(x, dim=-1):
+    exponentials = (x - x.mean(dim=dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim=dim, keepdim=True)
+
+
+def _minimum_subtracted(x, dim=-1):
+    exponentials = (x - x.amin(dim=dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim=dim, keepdim=True)
+
+
+def _nan_to_zero(x, dim=-1):
+    exponentials = x.exp()
+    return (exponentials / exponentials.sum(dim=dim, keepdim=True)).nan_to_num(0.0)
+
+
+def _infinity_to_zero(x, dim=-1):
+    return _right(x.nan_to_num(neginf=0.0), dim)
+
+
+def _base_two(x, dim=-1):
+    powers = (x - x.amax(dim=dim, keepdim=True)).exp2()
+    return powers / powers.sum(dim=dim, keepdim=True)
+
+
+def _summed_along_the_last(x, dim=-1):
+    exponentials = (x - x.amax(dim=dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim=-1, keepdim=True)
+
+
+def _unit_length(x, dim=-1):
+    exponentials = (x - x.amax(dim=dim, keepdim=True)).exp()
+    return exponentials / exponentials.norm(dim=dim, keepdim=True)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "overflows",
@@ -260,6 +299,54 @@ MISCONCEPTIONS = (
         "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
         _always_float32,
     ),
+    Misconception(
+        "max-with-its-places",
+        "`max` along a dimension gives two tensors, values and places, and both are subtracted",
+        "Take its `.values`, or use `amax`, which gives the values alone.",
+        _max_with_its_places,
+    ),
+    Misconception(
+        "mean-subtracted",
+        "the mean is subtracted, not the maximum",
+        "The largest score can still lie far above the mean, and its exponential overflows.",
+        _mean_subtracted,
+    ),
+    Misconception(
+        "minimum-subtracted",
+        "the smallest number is subtracted, not the largest",
+        "Then every difference is positive, and exp of it grows without bound. Which sign is harmless?",
+        _minimum_subtracted,
+    ),
+    Misconception(
+        "nan-to-zero",
+        "exp overflows, and the NaN that comes of it is replaced by 0",
+        "The largest score loses its weight, and the row no longer sums to 1. Do not let it overflow.",
+        _nan_to_zero,
+    ),
+    Misconception(
+        "infinity-to-zero",
+        "a score of −inf is replaced by a number",
+        "exp(−inf) is 0, which is right: such a place gets no weight. It needs no help.",
+        _infinity_to_zero,
+    ),
+    Misconception(
+        "base-two",
+        "powers of 2 stand in the place of powers of e",
+        "A score that is one higher should weigh 2.718 times as much.",
+        _base_two,
+    ),
+    Misconception(
+        "summed-along-the-last",
+        "the maximum follows `dim`, and the sum always takes the last dimension",
+        "Both steps belong to the same rows.",
+        _summed_along_the_last,
+    ),
+    Misconception(
+        "unit-length",
+        "the squares of each row sum to 1, not the weights",
+        "A norm is the root of a sum of squares. Divide by the sum itself.",
+        _unit_length,
+    ),
 )
 
 
@@ -321,6 +408,18 @@ def _in_double_precision(x, dim=-1):
     return (exponentials / exponentials.sum(dim, keepdim=True)).to(x.dtype)
 
 
+def _two_at_a_time(x, dim=-1):
+    total = x.select(dim, 0)
+    for score in x.unbind(dim)[1:]:
+        total = torch.logaddexp(total, score)
+    return (x - total.unsqueeze(dim)).exp()
+
+
+def _by_the_library_s_norm(x, dim=-1):
+    exponentials = (x - x.topk(1, dim=dim).values).exp()
+    return torch.nn.functional.normalize(exponentials, p=1.0, dim=dim)
+
+
 ALTERNATIVES = (
     Alternative("exp of the score less logsumexp", _logsumexp),
     Alternative("max(…).values instead of amax", _max_values),
@@ -331,6 +430,8 @@ ALTERNATIVES = (
     Alternative("maximum and sum in one pass", _one_pass),
     Alternative("powers of two", _powers_of_two),
     Alternative("computed in float64, returned in the input's dtype", _in_double_precision),
+    Alternative("logaddexp, two at a time", _two_at_a_time),
+    Alternative("topk and the library's normalize", _by_the_library_s_norm),
 )
 
 FORBIDDEN = (

@@ -200,7 +200,8 @@ MISCONCEPTIONS = (
     Misconception(
         "over-d-k",
         "the scores are divided by d_k, not by √d_k",
-        "A sum of d_k independent products has variance d_k. What is its standard deviation?",
+        "A sum of d_k independent products has variance d_k. What is its standard deviation? (And if you use "
+        "your attention_scores: it divides already.)",
         over_d_k,
     ),
     Misconception(

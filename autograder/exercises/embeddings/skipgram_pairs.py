@@ -174,7 +174,7 @@ def _last_word_missing(tokens, window):
 
 
 def _first_centre_only(tokens, window):
-    return _pairs(tokens, window, lambda i, j: i == 0 and 0 < j <= window)
+    return [(tokens[0], other) for other in tokens[1 : window + 1]] if tokens else None
 
 
 def _pushed_inwards(tokens, window):

@@ -37,7 +37,8 @@ def _batches(g: torch.Generator) -> Iterator[Case]:
 
 def _large(g: torch.Generator) -> Iterator[Case]:
     yield _case(1024, 1024, 768, 8)
-    yield _case(100_000, 200_000, 16_384, _draw(g, 500, 1000))
+    # Odd sizes: a product of powers of two would fit into a float.
+    yield _case(100_003, 200_001, 16_385, 2 * _draw(g, 250, 500) + 1)
 
 
 # --- Mistakes
@@ -98,6 +99,37 @@ def _output_on_the_keys(n_queries, n_keys, d_model, batch=1):
 
 def _per_position(n_queries, n_keys, d_model, batch=1):
     return _count(4 * d_model**2, 2 * n_queries * n_keys * d_model, batch)
+
+
+def _through_floats(n_queries, n_keys, d_model, batch=1):
+    projections = 4.0 * (n_queries + n_keys) * d_model**2
+    return int(batch * (projections + 4 * n_queries * n_keys * d_model))
+
+
+def _batch_on_the_meetings_only(n_queries, n_keys, d_model, batch=1):
+    return 4 * (n_queries + n_keys) * d_model**2 + 4 * batch * n_queries * n_keys * d_model
+
+
+def _three_from_the_queries(n_queries, n_keys, d_model, batch=1):
+    return _count((3 * n_queries + n_keys) * d_model**2, 2 * n_queries * n_keys * d_model, batch)
+
+
+def _positions_added(n_queries, n_keys, d_model, batch=1):
+    return _count(2 * (n_queries + n_keys) * d_model**2, 2 * (n_queries + n_keys) * d_model, batch)
+
+
+def _with_the_backward_pass(n_queries, n_keys, d_model, batch=1):
+    return 3 * _count(2 * (n_queries + n_keys) * d_model**2, 2 * n_queries * n_keys * d_model, batch)
+
+
+def _one_addition_fewer(n_queries, n_keys, d_model, batch=1):
+    projections = 2 * (n_queries + n_keys) * d_model * (2 * d_model - 1)
+    meetings = n_queries * n_keys * (2 * d_model - 1) + n_queries * d_model * (2 * n_keys - 1)
+    return batch * (projections + meetings)
+
+
+def _meetings_not_doubled(n_queries, n_keys, d_model, batch=1):
+    return batch * (4 * (n_queries + n_keys) * d_model**2 + n_queries * n_keys * d_model)
 
 
 MISCONCEPTIONS = (
@@ -178,6 +210,48 @@ MISCONCEPTIONS = (
         "the projections are counted for one position only",
         "Every position of the text has a query, a key and a value of its own.",
         _per_position,
+    ),
+    Misconception(
+        "through-floats",
+        "the count goes through a float, which keeps some 16 digits",
+        "`2.0 *`, `/` and `1e3` make floats. Stay with whole numbers: `2 *`, and `//` if you must divide.",
+        _through_floats,
+    ),
+    Misconception(
+        "batch-on-the-meetings-only",
+        "the batch multiplies the scores and averages, and not the projections",
+        "The vectors of each text are projected as well.",
+        _batch_on_the_meetings_only,
+    ),
+    Misconception(
+        "three-from-the-queries",
+        "three projections are counted at the queries and one at the keys",
+        "Which text do the keys come from, and which the values?",
+        _three_from_the_queries,
+    ),
+    Misconception(
+        "positions-added",
+        "queries and keys are added where each one meets each other",
+        "3 queries and 5 keys: how many pairs are there?",
+        _positions_added,
+    ),
+    Misconception(
+        "with-the-backward-pass",
+        "everything is counted three times, as for a step of training",
+        "Here only the way forwards is asked for.",
+        _with_the_backward_pass,
+    ),
+    Misconception(
+        "one-addition-fewer",
+        "a sum of n products is counted with n - 1 additions",
+        "True, but the convention is simpler: a multiplication and an addition for each product.",
+        _one_addition_fewer,
+    ),
+    Misconception(
+        "meetings-not-doubled",
+        "scores and averages together are counted as one operation for each pair and number",
+        "They are two matrix products, and in each a multiply-add counts as two.",
+        _meetings_not_doubled,
     ),
 )
 

@@ -116,6 +116,37 @@ def _first_text_for_all(real):
     return _joined(real[:1].expand_as(real))
 
 
+def _python_s_and(real):
+    return _causal(real) and real[:, None, None, :]
+
+
+def _no_new_axes(real):
+    return _causal(real) & real
+
+
+def _padding_on_the_right(real):
+    places = torch.arange(real.shape[1], device=real.device)
+    return _joined(places < real.sum(dim=1, keepdim=True))
+
+
+def _padding_inverted(real):
+    return _causal(real) & ~real[:, None, None, :]
+
+
+def _causal_inverted(real):
+    return ~_causal(real) & real[:, None, None, :]
+
+
+def _whole_numbers(real):
+    return _joined(real).long()
+
+
+def _first_key_for_all(real):
+    mask = _joined(real)
+    mask[..., 0] = True
+    return mask
+
+
 MISCONCEPTIONS = (
     Misconception(
         "only-padding",
@@ -216,6 +247,48 @@ MISCONCEPTIONS = (
         "Each text of the batch has its own row of real places.",
         _first_text_for_all,
     ),
+    Misconception(
+        "python-s-and",
+        "`and` asks each of the two masks for a single answer",
+        "`and` joins two truth values, `&` joins two tables of them, place by place.",
+        _python_s_and,
+    ),
+    Misconception(
+        "no-new-axes",
+        "`real` meets the causal mask as it is: its axes line up from the right, text with query",
+        "Write the four axes on paper. Give `real` an axis of size 1 for the heads and one for the queries.",
+        _no_new_axes,
+    ),
+    Misconception(
+        "padding-on-the-right",
+        "the padding is counted, and taken to stand at the right end",
+        "It may stand anywhere: use `real` itself, place by place.",
+        _padding_on_the_right,
+    ),
+    Misconception(
+        "padding-inverted",
+        "the padding may be seen, and the tokens are hidden",
+        "`real` is True for a token, which is what may be seen. It needs no `~`.",
+        _padding_inverted,
+    ),
+    Misconception(
+        "causal-inverted",
+        "the causal mask is read the wrong way round: only the future may be seen",
+        "`triu(diagonal=1)` marks the future. True should mark what may be seen.",
+        _causal_inverted,
+    ),
+    Misconception(
+        "whole-numbers",
+        "the mask is made of the whole numbers 1 and 0, not of booleans",
+        "The pattern is right. The answer should be boolean: on whole numbers `~` does something else.",
+        _whole_numbers,
+    ),
+    Misconception(
+        "first-key-for-all",
+        "every query may see the first key, even if it is padding or in the future",
+        "It is a known trick against empty rows. Here the attention function takes care of them.",
+        _first_key_for_all,
+    ),
 )
 
 
@@ -264,6 +337,18 @@ def _masked_fill(real):
     return mask.masked_fill(hidden, False)
 
 
+def _neither_nor(real):
+    future = torch.ones(real.shape[1], real.shape[1], device=real.device).triu(diagonal=1) > 0
+    return ~(future | ~real[:, None, None, :])
+
+
+def _through_numpy(real):
+    import numpy as np
+
+    past = np.tril(np.ones((real.shape[1], real.shape[1]), dtype=bool))
+    return torch.from_numpy(past & real.cpu().numpy()[:, None, None, :]).to(real.device)
+
+
 ALTERNATIVES = (
     Alternative("chapter 3's causal mask and two new axes", _from_chapter_3),
     Alternative("tril of the repeated padding", _tril_of_columns),
@@ -272,6 +357,8 @@ ALTERNATIVES = (
     Alternative("a product of ones and zeros", _multiplied),
     Alternative("row by row", _written_row_by_row),
     Alternative("the future filled with False", _masked_fill),
+    Alternative("neither future nor padding", _neither_nor),
+    Alternative("NumPy", _through_numpy),
 )
 
 EXERCISE = Exercise(

@@ -114,6 +114,32 @@ def _last_query_only(weights, period):
     return weights[:, :, -1, weights.shape[-1] - period].mean(dim=0)
 
 
+def _over_the_period(weights, period):
+    length = weights.shape[-1]
+    found = sum(weights[:, :, i, i - period + 1] for i in range(period, length))
+    return found.mean(0) / period
+
+
+def _every_query_with_every_key(weights, period):
+    queries = torch.arange(period, weights.shape[-1], device=weights.device)
+    return weights[:, :, queries][..., queries - period + 1].mean(dim=(0, 2, 3))
+
+
+def _one_query_for_each_repetition(weights, period):
+    queries = torch.arange(period, weights.shape[-1], period, device=weights.device)
+    return weights[:, :, queries, queries - period + 1].mean(dim=(0, 2))
+
+
+def _hits_counted(weights, period):
+    queries = torch.arange(period, weights.shape[-1], device=weights.device)
+    hits = weights[:, :, period:].argmax(dim=-1) == queries - period + 1
+    return hits.to(weights.dtype).mean(dim=(0, 2))
+
+
+def _detached(weights, period):
+    return _shifted(weights.detach(), period, 1 - period)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "previous-occurrence",
@@ -205,6 +231,36 @@ MISCONCEPTIONS = (
         "Average over all queries whose token has occurred before.",
         _last_query_only,
     ),
+    Misconception(
+        "over-the-period",
+        "the sum is divided by the period, not by the number of queries",
+        "The two are equal only if the text repeats exactly once. How many queries are there from p on?",
+        _over_the_period,
+    ),
+    Misconception(
+        "every-query-with-every-key",
+        "every query is paired with every one of the keys",
+        "Two brackets one after the other choose rows, then columns. Both lists in one bracket go in pairs.",
+        _every_query_with_every_key,
+    ),
+    Misconception(
+        "one-query-for-each-repetition",
+        "only every p-th query counts",
+        "All places from p on have a token that occurred before: p, p + 1, p + 2 and so on.",
+        _one_query_for_each_repetition,
+    ),
+    Misconception(
+        "hits-counted",
+        "it is counted how often the right key has the largest weight",
+        "The score is the mean of the weights themselves.",
+        _hits_counted,
+    ),
+    Misconception(
+        "detached",
+        "no gradient flows back to the weights",
+        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
+        _detached,
+    ),
 )
 
 
@@ -239,12 +295,26 @@ def _smaller_square(weights, period):
     return torch.einsum("bhii->h", square) / (square.shape[0] * square.shape[-1])
 
 
+def _a_table_of_hits(weights, period):
+    places = torch.arange(weights.shape[-1], device=weights.device)
+    hits = (places[:, None] - places == period - 1) & (places[:, None] >= period)
+    return torch.einsum("bhqk,qk->h", weights, hits.to(weights.dtype)) / (len(weights) * hits.sum())
+
+
+def _numbered(weights, period):
+    length = weights.shape[-1]
+    queries = torch.arange(period, length, device=weights.device)
+    return weights.flatten(-2)[..., queries * length + queries - period + 1].mean(-1).mean(0)
+
+
 ALTERNATIVES = (
     Alternative("a diagonal without its first entry", _diagonal),
     Alternative("query by query", _loop),
     Alternative("selected by a mask", _selected_by_a_mask),
     Alternative("gather", _gathered),
     Alternative("the trace of a smaller square", _smaller_square),
+    Alternative("a table of ones at the right places", _a_table_of_hits),
+    Alternative("places numbered row by row", _numbered),
 )
 
 EXERCISE = Exercise(

@@ -89,6 +89,33 @@ def _batch_and_length_swapped(x):
     return rearrange(x, "... batch heads length d_head -> ... length batch (heads d_head)")
 
 
+def _view_of_a_transposed(x):
+    *batch, n_heads, length, d_head = x.shape
+    return x.transpose(-3, -2).view(*batch, length, n_heads * d_head)
+
+
+def _swapped_from_the_front(x):
+    *batch, n_heads, length, d_head = x.shape
+    return x.transpose(1, 2).reshape(*batch, length, n_heads * d_head)
+
+
+def _four_axes_taken_for_granted(x):
+    batch, n_heads, length, d_head = x.shape
+    return x.transpose(1, 2).reshape(batch, length, n_heads * d_head)
+
+
+def _pattern_without_dots(x):
+    return rearrange(x, "b h l d -> b l (h d)")
+
+
+def _first_axis_glued(x):
+    return torch.cat(list(x), dim=-1)
+
+
+def _length_last(x):
+    return rearrange(x, "... heads length d_head -> ... (heads d_head) length")
+
+
 MISCONCEPTIONS = (
     Misconception(
         "not-transposed",
@@ -151,6 +178,42 @@ MISCONCEPTIONS = (
         "Leave everything in front of the heads where it is.",
         _batch_and_length_swapped,
     ),
+    Misconception(
+        "view-of-a-transposed",
+        "`view` is asked to join axes of a transposed tensor, which do not lie side by side in memory",
+        "`view` never copies. `reshape` copies where it must, and so does `contiguous()` before a `view`.",
+        _view_of_a_transposed,
+    ),
+    Misconception(
+        "swapped-from-the-front",
+        "the axes to swap are counted from the front, which is right only with one batch axis",
+        "Count from the end: which places do the heads and the length have there?",
+        _swapped_from_the_front,
+    ),
+    Misconception(
+        "four-axes-taken-for-granted",
+        "x is taken to have four axes, a batch among them",
+        "A single text has three. `*batch, n_heads, length, d_head = x.shape` takes any number.",
+        _four_axes_taken_for_granted,
+    ),
+    Misconception(
+        "pattern-without-dots",
+        "the pattern gives the batch a letter, so x must have exactly one such axis",
+        "Three dots in a pattern stand for any number of axes, also for none.",
+        _pattern_without_dots,
+    ),
+    Misconception(
+        "first-axis-glued",
+        "the first axis is taken for the heads: with a batch, texts are glued together",
+        "The heads stand third from the end. `unbind(dim=-3)` takes them apart.",
+        _first_axis_glued,
+    ),
+    Misconception(
+        "length-last",
+        "positions and numbers have changed places",
+        "In the result a row is a position again, as it was before the split.",
+        _length_last,
+    ),
 )
 
 
@@ -187,6 +250,18 @@ def _written_in_places(x):
     return merged
 
 
+def _placed_by_a_matrix(x):
+    n_heads, d_head = x.shape[-3], x.shape[-1]
+    place = torch.eye(n_heads * d_head, dtype=x.dtype, device=x.device).view(n_heads, d_head, -1)
+    return torch.einsum("...hld,hdm->...lm", x, place)
+
+
+def _text_by_text(x):
+    if x.ndim > 3:
+        return torch.stack([_text_by_text(text) for text in x])
+    return torch.hstack(list(x))
+
+
 ALTERNATIVES = (
     Alternative("einops in short names", _einops),
     Alternative("transpose, then reshape", _transpose_and_reshape),
@@ -194,6 +269,8 @@ ALTERNATIVES = (
     Alternative("heads glued along the last axis", _heads_glued),
     Alternative("transpose, contiguous, view", _contiguous_view),
     Alternative("head by head into its place", _written_in_places),
+    Alternative("placed by the rows of the identity matrix", _placed_by_a_matrix),
+    Alternative("text by text, hstack", _text_by_text),
 )
 
 EXERCISE = Exercise(

@@ -9,10 +9,10 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from autograder.exercise import Alternative, Case, Check, Exercise
+from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
 from autograder.exercises import probes
 from autograder.exercises.attention.scaled_dot_product_attention import FORBIDDEN
-from autograder.exercises.heads.wrong_heads import MISCONCEPTIONS
+from autograder.exercises.heads.wrong_heads import MISCONCEPTIONS, Steps
 from autograder.exercises.probes import normal, random_mask
 from llmlib import attention
 from llmlib.attention import MultiHeadAttention
@@ -73,7 +73,133 @@ def _types_and_gradients(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, 4, 2, {"x": x, "context": context, "mask": mask}, gradient=True)
 
 
+# --- Mistakes that are no mutants of 4.9: they end in an error, or depend on what was written elsewhere
+
+
+class _ScaledTwice(Steps):
+    def scale(self, query):
+        return float(query.shape[-1])
+
+
+class _ContextOrX(Steps):
+    def forward(self, x, mask=None, context=None, *, is_causal=False):
+        return super().forward(x, mask, context or x, is_causal=is_causal)
+
+
+class _NoMaskToJoin(Steps):
+    def joined(self, mask, past):
+        return mask if past is None else mask & past
+
+
+class _MaskUnsqueezed(Steps):
+    def joined(self, mask, past):
+        return super().joined(None if mask is None else mask.unsqueeze(1), past)
+
+
+class _CausalInverted(Steps):
+    def joined(self, mask, past):
+        return super().joined(mask, None if past is None else ~past)
+
+
+class _ContextAsLongAsX(Steps):
+    def projected(self, x, context):
+        return (projected.reshape(x.shape) for projected in super().projected(x, context))
+
+
+class _BiasForgotten(Steps):
+    def projected(self, x, context):
+        layers = ((self.query, x), (self.key, context), (self.value, context))
+        return (text @ layer.weight.T for layer, text in layers)
+
+
+class _WeightsNotTransposed(Steps):
+    def projected(self, x, context):
+        layers = ((self.query, x), (self.key, context), (self.value, context))
+        return (text @ layer.weight + (0 if layer.bias is None else layer.bias) for layer, text in layers)
+
+
+MORE_MISCONCEPTIONS = (
+    Misconception(
+        "scaled-twice",
+        "the scores are divided by √d_head twice",
+        "Your `scaled_dot_product_attention` divides already.",
+        _ScaledTwice,
+    ),
+    Misconception(
+        "context-or-x",
+        "`or` or `if` asks a whole tensor for a single answer",
+        "`context or x` needs one truth value of all the numbers. Ask whether the context is None.",
+        _ContextOrX,
+    ),
+    Misconception(
+        "no-mask-to-join",
+        "with `is_causal` a mask is taken for granted",
+        "`None & past` is an error: where no mask is given, the causal mask holds alone.",
+        _NoMaskToJoin,
+    ),
+    Misconception(
+        "mask-unsqueezed",
+        "the mask gets an extra axis, which not every mask needs",
+        "The caller brings the mask in a shape that broadcasts to the scores. Leave its shape alone.",
+        _MaskUnsqueezed,
+    ),
+    Misconception(
+        "causal-inverted",
+        "with `is_causal` only the future may be seen",
+        "`triu(diagonal=1)` marks the future. True should mark what may be seen.",
+        _CausalInverted,
+    ),
+    Misconception(
+        "context-as-long-as-x",
+        "the context is taken to be as long as x",
+        "Keys and values have a length of their own: read it from the context, or let `split_heads` do it.",
+        _ContextAsLongAsX,
+    ),
+    Misconception(
+        "bias-forgotten",
+        "the layers' biases are left out",
+        "Call the layer, `self.query(x)`: it adds its bias by itself.",
+        _BiasForgotten,
+    ),
+    Misconception(
+        "weights-not-transposed",
+        "the layers' weights are used the wrong way round",
+        "A layer multiplies by its weight transposed. Call the layer, `self.query(x)`.",
+        _WeightsNotTransposed,
+    ),
+)
+
+
 # --- Right answers in another form
+
+
+class _OneProductForEachHead(MultiHeadAttention):
+    def forward(self, x, mask=None, context=None, *, is_causal=False):
+        context = x if context is None else context
+        pieces = []
+        for layer, text in ((self.query, x), (self.key, context), (self.value, context)):
+            weight = rearrange(layer.weight, "(h e) d -> h d e", h=self.n_heads)
+            piece = torch.einsum("bld,hde->bhle", text, weight)
+            if layer.bias is not None:
+                piece = piece + rearrange(layer.bias, "(h e) -> h 1 e", h=self.n_heads)
+            pieces.append(piece)
+        found = attention.scaled_dot_product_attention(*pieces, _past(x, mask, is_causal))
+        return self.dropout(self.output(attention.merge_heads(found)))
+
+
+class _MaskAdded(MultiHeadAttention):
+    def forward(self, x, mask=None, context=None, *, is_causal=False):
+        context = x if context is None else context
+        query, key, value = (
+            rearrange(layer(text), "b l (h d) -> (b h) l d", h=self.n_heads)
+            for layer, text in ((self.query, x), (self.key, context), (self.value, context))
+        )
+        added = x.new_zeros(x.shape[0], self.n_heads, x.shape[1], context.shape[1])
+        if (allowed := _past(x, mask, is_causal)) is not None:
+            added = added.masked_fill(~allowed, -1e9)
+        scores = torch.baddbmm(added.flatten(end_dim=1), query, key.mT, alpha=query.shape[-1] ** -0.5)
+        found = torch.bmm(scores.softmax(dim=-1), value)
+        return self.output(rearrange(found, "(b h) l d -> b l (h d)", h=self.n_heads))
 
 
 def _past(x: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor | None:
@@ -167,6 +293,8 @@ class _HeadsInTheBatch(MultiHeadAttention):
 
 
 ALTERNATIVES = (
+    Alternative("a product for each head, of the layers' weights", _OneProductForEachHead),
+    Alternative("baddbmm, with the mask added", _MaskAdded),
     Alternative("view, transpose and chapter 3's attention", _ReshapeAndTranspose),
     Alternative("head by head", _HeadByHead),
     Alternative("einsum with the length before the heads", _Einsum),
@@ -205,7 +333,7 @@ EXERCISE = Exercise(
         "with the given one, if there is one). Then one line for each of query, key and value, one call of "
         "your attention function, and one line that merges, projects and drops out.",
     ),
-    misconceptions=MISCONCEPTIONS,
+    misconceptions=(*MISCONCEPTIONS, *MORE_MISCONCEPTIONS),
     alternatives=ALTERNATIVES,
     forbidden=FORBIDDEN,
     equivalents={

@@ -23,6 +23,7 @@ def _case(x: Tensor, weight: Tensor, gradient: bool = False) -> Case:
 def _one_text(g: torch.Generator) -> Iterator[Case]:
     yield _case(normal(g, 2, 3), normal(g, 4, 3, 2))
     yield _case(normal(g, 4, 5), normal(g, 2, 5, 3))
+    yield _case(normal(g, 3, 4), normal(g, 3, 4, 2))  # as many positions as heads: they could be confused
 
 
 def _batches(g: torch.Generator) -> Iterator[Case]:
@@ -94,6 +95,31 @@ def _nothing_summed(x, weight):
     return x.sum(dim=-1)[..., None, :, None] * weight.sum(dim=-2)[:, None, :]
 
 
+def _axis_from_the_front(x, weight):
+    return x[:, None] @ weight
+
+
+def _pattern_without_dots(x, weight):
+    return torch.einsum("bld,hde->bhle", x, weight)
+
+
+def _stacked_from_the_front(x, weight):
+    return torch.stack([x @ matrix for matrix in weight], dim=1)
+
+
+def _letters_collide(x, weight):
+    return torch.einsum("...hd,hde->...he", x, weight)
+
+
+def _positions_summed(x, weight):
+    return torch.einsum("...ld,hde->...he", x, weight)
+
+
+def _heads_averaged(x, weight):
+    everything = torch.einsum("...ld,hde->...hle", x, weight)
+    return everything.mean(dim=-3, keepdim=True).expand_as(everything)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "no-axis-for-the-heads",
@@ -163,6 +189,42 @@ MISCONCEPTIONS = (
         "Multiply place by place along d_model, then add: a sum of products is no product of sums.",
         _nothing_summed,
     ),
+    Misconception(
+        "axis-from-the-front",
+        "the new axis for the heads is counted from the front, which is right only with one batch axis",
+        "The heads come directly before the length. Count from the end: `unsqueeze(-3)`.",
+        _axis_from_the_front,
+    ),
+    Misconception(
+        "pattern-without-dots",
+        "the pattern gives the batch a letter, so x must have exactly one such axis",
+        "Three dots in an einsum stand for any number of axes, also for none.",
+        _pattern_without_dots,
+    ),
+    Misconception(
+        "stacked-from-the-front",
+        "the heads are stacked along axis 1, which is right only with one batch axis",
+        "The heads come directly before the length: which axis is that, counted from the end?",
+        _stacked_from_the_front,
+    ),
+    Misconception(
+        "letters-collide",
+        "length and heads share a letter, so position 0 meets only head 0, and so on",
+        "Axes that have nothing to do with each other need letters of their own.",
+        _letters_collide,
+    ),
+    Misconception(
+        "positions-summed",
+        "the positions are added up",
+        "In einsum a letter that does not appear after the arrow is summed over. Which one should stay?",
+        _positions_summed,
+    ),
+    Misconception(
+        "heads-averaged",
+        "every head gets the mean of all the heads",
+        "Result h uses matrix h alone.",
+        _heads_averaged,
+    ),
 )
 
 
@@ -195,6 +257,17 @@ def _other_letters(x, weight):
     return torch.einsum("nij,...kj->...nki", weight.transpose(-2, -1), x)
 
 
+def _linear_layer(x, weight):
+    wide = weight.transpose(-2, -1).flatten(end_dim=1)
+    heads_ = torch.nn.functional.linear(x, wide).unflatten(-1, (weight.shape[0], weight.shape[2]))
+    return heads_.transpose(-3, -2)
+
+
+def _batched_products(x, weight):
+    rows = x.reshape(1, -1, x.shape[-1]).expand(weight.shape[0], -1, -1)
+    return torch.bmm(rows, weight).unflatten(1, x.shape[:-1]).movedim(0, -3)
+
+
 ALTERNATIVES = (
     Alternative("a new axis, and broadcasting", _broadcast),
     Alternative("head by head", _head_by_head),
@@ -202,6 +275,8 @@ ALTERNATIVES = (
     Alternative("tensordot", _tensordot),
     Alternative("all products, then the sum", _products_and_sum),
     Alternative("einsum the other way round", _other_letters),
+    Alternative("one linear layer", _linear_layer),
+    Alternative("bmm over the heads, all positions in a row", _batched_products),
 )
 
 EXERCISE = Exercise(

@@ -97,6 +97,32 @@ def _flattened_first(x, n_heads):
     return turned.reshape(*batch, n_heads, length, d_model // n_heads)
 
 
+def _three_axes_taken_for_granted(x, n_heads):
+    batch, length, d_model = x.shape
+    return x.reshape(batch, length, n_heads, d_model // n_heads).transpose(1, 2)
+
+
+def _pattern_without_dots(x, n_heads):
+    return rearrange(x, "b l (h d) -> b h l d", h=n_heads)
+
+
+def _swapped_from_the_front(x, n_heads):
+    *batch, length, d_model = x.shape
+    return x.reshape(*batch, length, n_heads, d_model // n_heads).transpose(1, 2)
+
+
+def _last_head_first(x, n_heads):
+    return _einops(x, n_heads).flip(-3)
+
+
+def _scaled(x, n_heads):
+    return _einops(x, n_heads) / (x.shape[-1] // n_heads) ** 0.5
+
+
+def _detached(x, n_heads):
+    return _einops(x.detach(), n_heads)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "view-without-transpose",
@@ -166,6 +192,43 @@ MISCONCEPTIONS = (
         "First the cut, which gives a new axis. Then swap that axis with the length.",
         _flattened_first,
     ),
+    Misconception(
+        "three-axes-taken-for-granted",
+        "x is taken to have three axes: batch, length, d_model",
+        "A text without a batch has two. `*batch, length, d_model = x.shape` takes any number; count axes "
+        "from the end.",
+        _three_axes_taken_for_granted,
+    ),
+    Misconception(
+        "pattern-without-dots",
+        "the pattern gives the batch a letter, so x must have exactly one such axis",
+        "Three dots in a pattern stand for any number of axes, also for none.",
+        _pattern_without_dots,
+    ),
+    Misconception(
+        "swapped-from-the-front",
+        "the axes to swap are counted from the front, which is right only with one batch axis",
+        "Count from the end: which places do the length and the heads have there?",
+        _swapped_from_the_front,
+    ),
+    Misconception(
+        "last-head-first",
+        "the heads stand in reverse order",
+        "Head 0 gets the first d_head numbers of each vector.",
+        _last_head_first,
+    ),
+    Misconception(
+        "scaled",
+        "the pieces are divided by √d_head",
+        "The division belongs to the scores, and comes later. Here the numbers only move.",
+        _scaled,
+    ),
+    Misconception(
+        "detached",
+        "no gradient flows back to x",
+        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
+        _detached,
+    ),
 )
 
 
@@ -200,6 +263,17 @@ def _indexed(x, n_heads):
     return x[..., rows, places]
 
 
+def _unfolded(x, n_heads):
+    d_head = x.shape[-1] // n_heads
+    return x.unfold(-1, d_head, d_head).transpose(-3, -2)
+
+
+def _picked_by_a_matrix(x, n_heads):
+    d_model = x.shape[-1]
+    pick = torch.eye(d_model, dtype=x.dtype, device=x.device).view(d_model, n_heads, -1)
+    return torch.einsum("...lm,mhd->...hld", x, pick)
+
+
 ALTERNATIVES = (
     Alternative("einops in short names", _einops),
     Alternative("reshape, then transpose", _view_and_transpose),
@@ -207,6 +281,8 @@ ALTERNATIVES = (
     Alternative("chunks, stacked", _chunks_stacked),
     Alternative("slice by slice", _slices),
     Alternative("by indices", _indexed),
+    Alternative("unfold", _unfolded),
+    Alternative("picked by the rows of the identity matrix", _picked_by_a_matrix),
 )
 
 EXERCISE = Exercise(
