@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llmlib.forty_lines import FAULTS, Faulty, FortyLines, train_and_score
+from llmlib.forty_lines import FAULTS, Bigrams, Faulty, FortyLines, train_and_score
 from llmlib.gpt import GPT, GPTConfig
 from llmlib.validation import evaluate
 
@@ -103,6 +103,17 @@ def test_every_fault_is_there_by_default(tokens):
 def test_a_text_longer_than_the_context_is_refused():
     with pytest.raises(ValueError, match="6 places: got 7 tokens"):
         FortyLines(*SIZES)(torch.zeros(1, 7, dtype=torch.long))
+
+
+def test_the_smallest_model_may_know_its_places():
+    tokens = torch.tensor([[1, 0, 1], [2, 2, 0]])
+    free = Bigrams(3, torch.Generator().manual_seed(1))
+    assert torch.equal(free(tokens)[0, 0], free(tokens)[0, 2])
+    bound = Bigrams(3, torch.Generator().manual_seed(1), context_length=3)
+    torch.testing.assert_close(bound(tokens) - free(tokens), bound.places.expand(2, 3, 3))
+    assert not torch.equal(bound(tokens)[0, 0], bound(tokens)[0, 2])
+    with pytest.raises(ValueError, match="3 places: got 4 tokens"):
+        bound(torch.zeros(1, 4, dtype=torch.long))
 
 
 # --- Training and scoring

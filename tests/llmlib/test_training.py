@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llmlib import checkpoints, training
+from llmlib import checkpoints, precision, training
 from llmlib.clipping import clip_gradients
 from llmlib.gpt import GPT, GPTConfig
 from llmlib.optimizers import make_optimizer, parameter_groups
@@ -288,6 +288,32 @@ def test_the_loop_is_the_steps_written_out(tmp_path):
     assert record.train_loss == pytest.approx(sum(losses) / 3, rel=1e-5)
 
 
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize(("asked", "product"), [("bfloat16", torch.bfloat16), ("float32", torch.float32)])
+def test_products_are_in_the_precision_asked_for_and_all_else_in_float32(
+    monkeypatch, accumulation, asked, product
+):
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: True)  # here it is only slower
+    made, seen, losses = training.make_optimizer, [], []
+    optimizers = []
+    monkeypatch.setattr(training, "make_optimizer", lambda *a: optimizers.append(made(*a)) or optimizers[-1])
+    step = training._step
+    monkeypatch.setattr(training, "_step", lambda *a: losses.append(step(*a)) or losses[-1])
+    model = GPT(SHAPE, 1)
+    for part in model.modules():
+        if isinstance(part, nn.Linear):
+            part.register_forward_hook(lambda m, x, y: seen.append(y.dtype) if m.training else None)
+    config = dataclasses.replace(CONFIG, steps=3, precision=asked, accumulation=accumulation)
+    train(model, text(), text(90, 1), config, context_length=CONTEXT, progress=False)
+    assert set(seen) == {product}
+    assert {loss.dtype for loss in losses} == {torch.float32}
+    assert {p.dtype for p in model.parameters()} | {p.grad.dtype for p in model.parameters()} == {
+        torch.float32
+    }
+    averages = [v for state in optimizers[0].state.values() for v in state.values()]
+    assert len(averages) > 10 and {v.dtype for v in averages} == {torch.float32}
+
+
 @pytest.mark.parametrize("parts", [2, 3, 5])
 def test_a_batch_in_parts_trains_like_the_whole_batch(parts):
     """With 5 windows in 2 or 3 parts the parts are not equally large."""
@@ -379,20 +405,25 @@ def test_interrupted_and_resumed_is_the_same_as_never_stopped(tmp_path, step):
     assert records == expected_records
 
 
-def test_every_checkpoint_leads_to_the_same_end(tmp_path):
-    expected, expected_records = run()
+@pytest.mark.parametrize(
+    "change", [{}, {"accumulation": 2}, {"precision": "bfloat16"}, {"optimizer": "muon"}]
+)
+def test_every_checkpoint_leads_to_the_same_end(tmp_path, monkeypatch, change):
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: True)  # slower, and the same steps
+    config = dataclasses.replace(CONFIG, **change)
+    expected, expected_records = run(config=config)
     kept = {}
 
     def keep(record: Record) -> None:
         kept[record.step] = (tmp_path / "checkpoint.pt").read_bytes()
 
-    run(tmp_path, on_record=keep, about={"corpus": "test"})
+    run(tmp_path, config, on_record=keep, about={"corpus": "test"})
     assert sorted(kept) == [5, 10, 12]
     for step, content in kept.items():
         (tmp_path / "old.pt").write_bytes(content)
         checkpoint = Checkpoint.load(tmp_path / "old.pt")
         assert (checkpoint.step, checkpoint.about) == (step, {"corpus": "test"})
-        model, records = run(resume=checkpoint)
+        model, records = run(config=config, resume=checkpoint)
         assert equal_weights(model, expected)
         assert records == expected_records
 
