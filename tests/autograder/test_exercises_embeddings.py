@@ -240,3 +240,17 @@ def test_a_list_that_is_none_is_told_so():
     assert "should be a list of pairs" in grade_callable(find("2.9"), 5).reason
     assert "the list is empty" in _expose().reason
     assert "at most 20 probes" in _expose(*[ANY] * 21).reason
+
+
+@pytest.mark.parametrize("road", ["backward", "grad"])
+def test_the_gradient_of_a_table_is_not_left_to_autograd(road):
+    def answer(tokens, gradient, vocab_size):
+        with torch.enable_grad():
+            table = torch.zeros(vocab_size, gradient.shape[-1], dtype=gradient.dtype, requires_grad=True)
+            if road == "grad":
+                return torch.autograd.grad(table[tokens], table, gradient)[0]
+            table[tokens].backward(gradient)
+        return table.grad
+
+    report = grade_callable(find("2.2"), answer)
+    assert report.points == 0 and "is what the exercise asks you to write" in report.reason

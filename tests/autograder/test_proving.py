@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from autograder import commands
 from autograder.cli import main
+from autograder.commands import listing
 from autograder.exercise import Alternative, Misconception
 from autograder.proving import prove
 
@@ -36,7 +36,7 @@ def test_broken_promises_are_told_in_words(exercise):
 
 
 def test_the_command_prints_a_table_and_fails_where_a_promise_is_broken(exercise, monkeypatch, capsys):
-    monkeypatch.setattr(commands.catalogue, "all_exercises", lambda: (exercise,))
+    monkeypatch.setattr(listing.catalogue, "all_exercises", lambda: (exercise,))
     assert main(["exercises", "--report", "--mutants"]) == 0
     out = capsys.readouterr().out
     assert "attention.scaled" in out and "2/2" in out and "(100.0 %)" in out
@@ -45,7 +45,7 @@ def test_the_command_prints_a_table_and_fails_where_a_promise_is_broken(exercise
     assert (row["caught"], row["misconceptions"], row["passed"], row["broken"]) == (2, 2, 1, [])
 
     weak = replace(exercise, alternatives=(Alternative("nothing", lambda query, key, temperature=1.0: None),))
-    monkeypatch.setattr(commands.catalogue, "all_exercises", lambda: (weak,))
+    monkeypatch.setattr(listing.catalogue, "all_exercises", lambda: (weak,))
     assert main(["exercises", "--report"]) == 1
     assert "3.1: the right answer 'nothing' fails" in capsys.readouterr().out
 
