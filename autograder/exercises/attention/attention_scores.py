@@ -124,6 +124,10 @@ def _place_by_place(query, key):
     return (query * key).sum(-1) / math.sqrt(query.shape[-1])
 
 
+def _d_k_from_axis_1_of_key(query, key):
+    return query @ key.transpose(-2, -1) / math.sqrt(key.shape[1])
+
+
 def _halved(query, key):
     return query @ key.transpose(-2, -1) / query.shape[-1] ** 1 / 2
 
@@ -248,6 +252,12 @@ MISCONCEPTIONS = (
         "query i is compared with key i alone",
         "`*` multiplies number by number. Every query should meet every key: that is a matrix product.",
         _place_by_place,
+    ),
+    Misconception(
+        "d-k-from-axis-1-of-key",
+        "d_k is read from axis 1 of key, which is the last axis only as long as there is no batch",
+        "Count the axis from the end: leading dimensions may come, the last one stays the last.",
+        _d_k_from_axis_1_of_key,
     ),
     Misconception(
         "halved",

@@ -91,6 +91,13 @@ def _zero_times_infinity(query, key, value, mask=None):
     return torch.softmax(scores, dim=-1) @ value
 
 
+def _nan_swept_away(query, key, value, mask=None):
+    scores = attention.attention_scores(query, key)
+    if mask is not None:
+        scores = scores + (~mask).to(scores.dtype) * -torch.inf
+    return torch.softmax(scores, dim=-1).nan_to_num(0.0) @ value
+
+
 def _if_mask(query, key, value, mask=None):
     scores = attention.attention_scores(query, key)
     if mask:
@@ -135,6 +142,13 @@ MORE_MISCONCEPTIONS = (
         "A place that may be seen should get 0 added, not 0 · inf. `masked_fill` and `torch.where` choose "
         "without multiplying.",
         _zero_times_infinity,
+    ),
+    Misconception(
+        "nan-swept-away",
+        "the mask is multiplied by −inf, and the NaN that 0 · inf makes everywhere is replaced by 0",
+        "`nan_to_num` hides a mistake here: visible places should get 0 added. `masked_fill` and `where` "
+        "choose without multiplying.",
+        _nan_swept_away,
     ),
     Misconception(
         "if-mask",

@@ -111,6 +111,10 @@ def _swapped_from_the_front(x, n_heads):
     return x.reshape(*batch, length, n_heads, d_model // n_heads).transpose(1, 2)
 
 
+def _stacked_from_the_front(x, n_heads):
+    return torch.stack(x.chunk(n_heads, dim=-1), dim=1)
+
+
 def _last_head_first(x, n_heads):
     return _einops(x, n_heads).flip(-3)
 
@@ -210,6 +214,12 @@ MISCONCEPTIONS = (
         "the axes to swap are counted from the front, which is right only with one batch axis",
         "Count from the end: which places do the length and the heads have there?",
         _swapped_from_the_front,
+    ),
+    Misconception(
+        "stacked-from-the-front",
+        "the heads are stacked along axis 1, which is right only with one batch axis",
+        "The heads come directly before the length: which axis is that, counted from the end?",
+        _stacked_from_the_front,
     ),
     Misconception(
         "last-head-first",
