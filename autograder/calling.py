@@ -78,7 +78,8 @@ def face(answer: Any, case: Case) -> Any:
 def ready(answer: Any, case: Case, device: str) -> tuple[Callable[..., Any], dict[str, nn.Parameter]]:
     """What to call for a case, and the parameters that it works with, by name.
 
-    A module gets the case's weights and is in evaluation mode, so that dropout does not roll dice.
+    A module gets the case's weights and is in evaluation mode, so that dropout does not roll dice, unless
+    the case says that it is training.
 
     Raises:
         Refused: the class has other parameters than the given `__init__` makes.
@@ -89,7 +90,7 @@ def ready(answer: Any, case: Case, device: str) -> tuple[Callable[..., Any], dic
     if not isinstance(instance, nn.Module):
         return getattr(instance, case.method), {}
     parameters = _with_weights(instance, case.weights, device) if case.weights else {}
-    instance.eval()
+    instance.train(case.training)
     # Called as a module is called, so that a learner's hooks and wrappers work too.
     return (instance if case.method == "forward" else getattr(instance, case.method)), parameters
 

@@ -30,6 +30,8 @@ class Case:
     method:    for a class, the method that is called.
     detached:  the result may not hold a graph. Gradients are off around a call, so it holds one only if the
                answer itself switched them on.
+    training:  for a module, whether it is called as while training. Its dropout is then drawn at random, so
+               such a case asks what does not depend on the draw: with p = 1 nothing is kept.
     """
 
     arguments: Mapping[str, Any]
@@ -38,6 +40,7 @@ class Case:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     method: str = "forward"
     detached: bool = False
+    training: bool = False
 
 
 @dataclass(frozen=True)

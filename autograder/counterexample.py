@@ -14,7 +14,7 @@ from autograder.outcome import Outcome
 from autograder.report import Counterexample
 from autograder.running import Runner
 from autograder.shrinking import axes_of, pairs_of, shrink
-from autograder.values import text_of
+from autograder.values import text_of, texts_apart
 
 MOST_WEIGHTS_SHOWN = 40
 
@@ -57,14 +57,26 @@ def counterexample(
             next(iter(expected.gradients)),
         )
         got = (outcome.gradients or {}).get(name)
-        return Counterexample(
-            inputs, text_of(expected.gradients[name]), text_of(got), f"the gradient of {name}"
-        )
+        return Counterexample(inputs, *texts_apart(expected.gradients[name], got), f"the gradient of {name}")
     if mismatch.kind == "graph":
         return Counterexample(inputs, "no graph", "a graph", "behind the result")
-    if mismatch.kind in ("dtype", "type", "shape"):
-        return Counterexample(inputs, text_of(expected.value, about=True), text_of(outcome.value, about=True))
-    return Counterexample(inputs, wanted, text_of(outcome.value))
+    of, value, got = _wrong_part(expected, outcome.value)
+    if mismatch.kind in ("dtype", "type", "shape") or isinstance(value, dict):
+        return Counterexample(inputs, text_of(value, about=True), text_of(got, about=True), of)
+    if expected.error:
+        return Counterexample(inputs, wanted, text_of(got))
+    return Counterexample(inputs, *texts_apart(value, got), of)
+
+
+def _wrong_part(expected: Expected, got: Any) -> tuple[str, Any, Any]:
+    """What is shown, by name: of a dict of tensors only the first that is wrong, if no key is."""
+    value = expected.value
+    if not isinstance(value, dict) or not isinstance(got, dict) or value.keys() != got.keys():
+        return "the result", value, got
+    entries = ((k, v) for k, v in value.items() if isinstance(v, Tensor))
+    wrong = (k for k, v in entries if not close(got[k], v, expected.tolerance))
+    key = next(wrong, None)
+    return ("the result", value, got) if key is None else (str(key), value[key], got[key])
 
 
 def _inputs(case: Case) -> dict[str, str]:

@@ -19,7 +19,7 @@ from autograder.counterexample import Wrong, counterexample
 from autograder.diagnosing import Called, Question, diagnose, shows
 from autograder.exercise import Case, Check, Exercise
 from autograder.judging import compare, expect
-from autograder.outcome import Failure, Outcome
+from autograder.outcome import Failure, Outcome, plain_numbers
 from autograder.report import OPEN, CheckResult, Mistake, Report
 from autograder.running import LocalRunner, Runner
 from autograder.shrinking import axes_of
@@ -153,6 +153,7 @@ def grade_value(exercise: Exercise, value: Any, *, seed: int = 0, **about: Any) 
             return ungraded(
                 exercise, Failure("not attempted", "the answer is still empty"), seed=seed, **about
             )
+        value = plain_numbers(value)
         results: list[CheckResult] = []
         for place, check in enumerate(exercise.checks):
             assert check.judge is not None

@@ -23,6 +23,9 @@ from autograder.running import LocalRunner, copy_value
 ROUNDINGS = 64
 # Whatever the conditioning says, one part in fifty of the largest value is a difference, not a rounding.
 CAP = 0.02
+# In float64 too: a constant made by `torch.tensor(2.0)`, or a norm computed by way of `.float()` as Llama's
+# is, costs digits that nobody teaches. The dtype of the result is compared by itself.
+FINEST = 1e-8
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def expect(reference: Callable[..., Any], case: Case) -> Expected:
         return Expected(None, None, 0.0, {}, {}, error=plain.failure.exception)
     inputs = [*case.arguments.values(), *case.weights.values()]
     floats = [v for v in _tensors([*inputs, plain.value]) if v.is_floating_point()]
-    epsilon = max((torch.finfo(v.dtype).eps for v in floats), default=0.0)
+    epsilon = max((max(FINEST, torch.finfo(v.dtype).eps) for v in floats), default=0.0)
     in_float64 = _mapped(case, lambda value, seed: _as_float64(value))
     exact = run(in_float64)
     nudged = run(_mapped(in_float64, lambda value, seed: _nudge(value, epsilon, seed)))
@@ -149,16 +152,22 @@ def _compare_type(got: Any, want: Any, axes: tuple[str, ...] | None) -> Mismatch
     if isinstance(want, list | tuple):
         if not isinstance(got, list | tuple) or len(got) != len(want):
             return Mismatch("type", f"expected {_kind(want)}, got {_kind(got)}")
-        return next((m for g, w in zip(got, want, strict=True) if (m := _compare_type(g, w, None))), None)
+        types = ((place, _compare_type(got[place], w, None)) for place, w in enumerate(want))
+        return next((_at(f"at place {place}", m) for place, m in types if m), None)
     if isinstance(want, dict):
         return _compare_keys(got, want)
     if isinstance(want, float):
         if not isinstance(got, int | float) or isinstance(got, bool):
-            return Mismatch("type", f"expected a number, got {_kind(got)}")
+            return Mismatch("type", f"expected a number, got {_kind(got)}{_its_number(got)}")
         return None
     if type(got) is not type(want):
-        return Mismatch("type", f"expected {_kind(want)}, got {_kind(got)}")
+        advice = _its_number(got) if isinstance(want, int) else ""
+        return Mismatch("type", f"expected {_kind(want)}, got {_kind(got)}{advice}")
     return None
+
+
+def _its_number(got: Any) -> str:
+    return ": `.item()` gives its number" if isinstance(got, Tensor) and got.numel() == 1 else ""
 
 
 def _compare_keys(got: Any, want: dict[Any, Any]) -> Mismatch | None:
@@ -169,22 +178,29 @@ def _compare_keys(got: Any, want: dict[Any, Any]) -> Mismatch | None:
     if missing or extra:
         what = f"{missing[0]!r} is missing" if missing else f"{extra[0]!r} does not belong there"
         return Mismatch("value", f"expected {len(want)} keys, got {len(got)}: {what}")
-    return next((m for key in want if (m := _compare_type(got[key], want[key], None))), None)
+    types = ((key, _compare_type(got[key], want[key], None)) for key in want)
+    return next((_at(_named(key), m) for key, m in types if m), None)
+
+
+def _named(key: Any) -> str:
+    return f"`{key}`" if isinstance(key, str) else f"for {key!r}"
+
+
+def _at(where: str, mismatch: Mismatch) -> Mismatch:
+    """Says of which entry it speaks."""
+    return replace(mismatch, message=f"{where}: {mismatch.message}")
 
 
 def _compare_numbers(got: Any, want: Any, tolerance: float, kind: str, what: str) -> Mismatch | None:
     if isinstance(want, list | tuple | dict):
-        keys = want if isinstance(want, dict) else range(len(want))
-        pairs = ((got[key], want[key]) for key in keys)
-        return next((m for g, w in pairs if (m := _compare_numbers(g, w, tolerance, kind, what))), None)
+        parts = {_named(k): k for k in want} if isinstance(want, dict) else _places(want)
+        found = ((w, _compare_numbers(got[k], want[k], tolerance, kind, "it")) for w, k in parts.items())
+        return next((_at(where, m) for where, m in found if m), None)
     if isinstance(want, float):
         return _compare_numbers(torch.tensor(float(got)), torch.tensor(want), tolerance, kind, what)
     if not isinstance(want, Tensor):
-        return (
-            None
-            if got == want
-            else Mismatch(kind, f"{what} differs: expected {want!r}, got {repr(got)[:80]}")
-        )
+        differs = "" if what == "it" else f"{what} differs: "
+        return None if got == want else Mismatch(kind, f"{differs}expected {want!r}, got {repr(got)[:80]}")
     got = got.cpu()
     if not want.is_floating_point():
         if torch.equal(got.to(want.dtype), want):
@@ -205,11 +221,16 @@ def _compare_numbers(got: Any, want: Any, tolerance: float, kind: str, what: str
         return Mismatch(kind, f"{what} differs where it is infinite")
     difference = (got - want).abs()[finite]
     if difference.numel() and float(difference.max()) > tolerance:
-        wrong = int((difference > tolerance).sum())
-        return Mismatch(
-            kind, f"{wrong} of {want.numel()} numbers differ, by up to {float(difference.max()):.3g}"
-        )
+        wrong, most = int((difference > tolerance).sum()), f"{float(difference.max()):.3g}"
+        if want.numel() == 1:
+            return Mismatch(kind, f"the number is off by {most}")
+        return Mismatch(kind, f"{wrong} of {want.numel()} numbers differ, by up to {most}")
     return None
+
+
+def _places(want: list[Any] | tuple[Any, ...]) -> dict[str, int]:
+    """The places of a list, as Python counts them."""
+    return {f"at place {place}": place for place in range(len(want))}
 
 
 def _compare_gradients(outcome: Outcome, expected: Expected) -> Mismatch | None:
@@ -298,7 +319,7 @@ def shape_text(tensor: Tensor, axes: tuple[str, ...] | None) -> str:
         return str(sizes)
     free = len(sizes) - len(named)
     parts = [str(n) for n in sizes[:free]] + [f"{a} {n}" for a, n in zip(named, sizes[free:], strict=True)]
-    return f"({', '.join(parts)})"
+    return f"({', '.join(parts)})" if named else str(sizes)
 
 
 def _kind(value: Any) -> str:

@@ -61,9 +61,19 @@ class Refused(Exception):
         self.failure = failure
 
 
-_NUMPY = ((np.bool_, bool), (np.integer, int), (np.floating, float), (np.str_, str))
+_AS_GOOD = ((np.bool_, bool), (np.integer, int), (np.floating, float), (np.str_, str), (bytearray, bytes))
 
 
 def plain_number(value: Any) -> Any:
-    """A number of NumPy's as Python's own: an answer that came by it is not wrong. Anything else as it is."""
-    return next((plain(value) for kind, plain in _NUMPY if isinstance(value, kind)), value)
+    """A number of NumPy's as Python's own: an answer that came by it is not wrong, nor is one by a bytearray.
+    Anything else as it is."""
+    return next((plain(value) for kind, plain in _AS_GOOD if isinstance(value, kind)), value)
+
+
+def plain_numbers(value: Any) -> Any:
+    """The same within lists, tuples and dicts."""
+    if type(value) in (list, tuple):
+        return type(value)(map(plain_numbers, value))
+    if type(value) is dict:
+        return {plain_numbers(key): plain_numbers(item) for key, item in value.items()}
+    return plain_number(value)

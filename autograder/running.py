@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from autograder.calling import as_call, copy_value, face, make, ready
 from autograder.checks import Case
-from autograder.outcome import Failure, Outcome, Refused, plain_number
+from autograder.outcome import Failure, Outcome, Refused, plain_number, plain_numbers
 from autograder.watching import Watch
 
 
@@ -211,7 +211,7 @@ def _detached(value: Any) -> Any:
     if isinstance(value, tuple):  # a torch.Size, too, is its numbers
         return tuple(_detached(item) for item in value)
     if isinstance(value, dict):  # and a Counter its pairs
-        return {key: _detached(item) for key, item in value.items()}
+        return {plain_numbers(key): _detached(item) for key, item in value.items()}
     return plain_number(value)
 
 

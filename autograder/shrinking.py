@@ -36,9 +36,10 @@ def axes_of(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
 
 
 def pairs_of(function: Callable[..., Any]) -> frozenset[str]:
-    """The arguments that are tuples of a fixed length (`pair: tuple[int, int]`): half a pair is no input."""
+    """The arguments that are no inputs when cut: names, and tuples like `pair: tuple[int, int]`."""
     annotations = {name: str(annotation) for name, annotation in inspect.get_annotations(function).items()}
-    return frozenset(n for n, text in annotations.items() if text.startswith("tuple[") and "..." not in text)
+    pairs = (n for n, text in annotations.items() if text.startswith("tuple[") and "..." not in text)
+    return frozenset({*pairs, "name"})
 
 
 def shrink(

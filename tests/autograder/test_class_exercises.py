@@ -236,3 +236,42 @@ def test_a_plain_class_with_a_made_argument_and_a_dict_of_pairs(monkeypatch):
 
     missing = type("Missing", (Counter,), {"count": lambda self, items: {}})
     assert "keys, got 0" in grade_callable(exercise, missing).reason
+
+
+# --- As while training
+
+
+class Dropping(nn.Module):
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(p)
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return 2 * self.dropout(x)
+
+
+class Keeping(Dropping):
+    def forward(self, x):
+        return 2 * x
+
+
+def test_a_case_may_ask_what_a_module_does_while_training():
+    def exercise(training):
+        cases = lambda g: [Case({"x": torch.ones(3)}, construct={"p": 1.0}, training=training)]  # noqa: E731
+        return Exercise(
+            name="dropping.Dropping.forward",
+            number="0.1",
+            title="dropping",
+            minutes=1,
+            difficulty=1,
+            checks=(Check("drops", 1, cases),),
+            hints=("a", "b"),
+            reference=Dropping,
+        )
+
+    twin = type("Dropping", (Dropping,), {"forward": lambda self, x: self.dropout(x) + self.dropout(x)})
+    assert grade_callable(exercise(True), twin).status == "passed"
+    assert grade_callable(exercise(True), Keeping).status == "failed"
+    assert grade_callable(exercise(False), Keeping).status == "passed", (
+        "outside of training nothing is dropped"
+    )

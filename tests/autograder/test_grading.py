@@ -410,7 +410,7 @@ def test_numbers_of_numpy_are_numbers(on_lists):
 
 def test_messages_on_lists_count_once_and_quote_as_python_does(on_lists):
     report = grade_callable(on_lists, lambda tokens, pair: tokens[:3])
-    assert report.reason.startswith("the result differs: expected 0, got ")
+    assert report.reason.startswith("at place 0: expected 0, got ")
     assert "'" not in report.reason
     report = grade_callable(on_lists, lambda tokens, pair: (*tokens, 1))
     assert report.reason == "expected a list of 3, got a tuple of 5"
@@ -451,3 +451,67 @@ def merged_again(tokens, pair):
         else:
             result.append(token)
     return result
+
+
+# --- What a counterexample shows
+
+
+def test_digits_are_shown_until_expected_and_got_differ():
+    exercise = find("feedforward.gelu")
+
+    def digits_exchanged(x, approximate="none"):
+        if approximate == "none":
+            return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+        return x * 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044175 * x**3)))
+
+    example = grade_callable(exercise, digits_exchanged).counterexample
+    assert example.expected != example.got
+
+
+def test_a_name_is_no_input_when_cut():
+    report = grade_callable(find("gpt.initial_std"), lambda name, n_layers, init_std=0.02: init_std / 3)
+    assert report.counterexample.inputs["name"].endswith(("weight'", "bias'"))
+
+
+def test_of_a_dict_of_tensors_the_wrong_entry_is_named_and_shown():
+    exercise = find("gpt2.convert_block")
+    right = next(a.answer for a in exercise.alternatives if a.title == "einops")
+
+    def one_wrong(block):
+        return {**right(block), "attention_norm.bias": block["ln_1.bias"] + 1}
+
+    report = grade_callable(exercise, one_wrong)
+    assert report.reason.startswith("`attention_norm.bias`: 3 of 3 numbers differ")
+    assert report.counterexample.of == "attention_norm.bias" and "\n" not in report.counterexample.got
+    assert "ln_1.weight         (3,)" in report.counterexample.inputs["block"]
+    missing = grade_callable(exercise, lambda block: {"a": block["ln_1.bias"]}).counterexample
+    assert missing.got == "a  (3,)" and missing.of == "the result"
+
+
+def test_one_number_is_off_by_something_and_a_list_says_where():
+    report = grade_callable(find("tensors.mean_squared_error"), lambda p, t: ((p - t) ** 2).mean() + 1)
+    assert report.reason == "the number is off by 1"
+    report = grade_callable(find("autograd.gradients"), lambda slopes: [1.0] * len(slopes))
+    assert report.reason.startswith("at place 0: the number is off by ")
+
+
+def test_a_tensor_in_the_place_of_a_number_is_told_how_to_become_one():
+    report = grade_callable(find("gpt.initial_std"), lambda name, n_layers, init_std=1: torch.ones(()))
+    assert report.reason.endswith("got a Tensor: `.item()` gives its number")
+
+
+def test_float64_asks_for_the_dtype_and_not_for_every_digit():
+    exercise = find("normalization.rms_norm")
+
+    def as_llama_does(x, weight, eps=1e-5, offset=0.0):
+        wide = x.float()
+        return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).type_as(x) * (weight + offset)
+
+    for seed in range(5):
+        assert grade_callable(exercise, as_llama_does, seed=seed).status == "passed"
+    wrong = grade_callable(exercise, lambda x, weight, eps=1e-5: as_llama_does(x, weight, eps, 1e-4))
+    assert wrong.status == "failed"
+
+
+def test_a_bytearray_is_as_good_as_bytes():
+    assert grade_callable(find("bpe.utf8_bytes"), lambda n: bytearray(chr(n), "utf-8")).status == "passed"
