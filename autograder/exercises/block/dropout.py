@@ -114,6 +114,53 @@ def _always_float32(x, kept, p, training=True):
     return x.float() * kept / (1 - p) if training else x
 
 
+def _first_row_for_all(x, kept, p, training=True):
+    row = kept if kept.dim() < 2 else kept[:1]
+    return x * row / (1 - p) if training else x
+
+
+def _without_brackets(x, kept, p, training=True):
+    return x * kept / 1 - p if training else x
+
+
+def _scaled_twice(x, kept, p, training=True):
+    return x * kept / (1 - p) ** 2 if training else x
+
+
+def _times_one_plus_p(x, kept, p, training=True):
+    return x * kept * (1 + p) if training else x
+
+
+def _root(x, kept, p, training=True):
+    return x * kept / (1 - p) ** 0.5 if training else x
+
+
+def _rounded_down(x, kept, p, training=True):
+    return x * kept // (1 - p) if training else x
+
+
+def _minus_infinity(x, kept, p, training=True):
+    return x.masked_fill(~kept, float("-inf")) / (1 - p) if training else x
+
+
+def _nothing_at_the_end(x, kept, p, training=True):
+    return x * kept / (1 - p) if training else torch.zeros_like(x)
+
+
+def _no_result_at_the_end(x, kept, p, training=True):
+    return x * kept / (1 - p) if training else None
+
+
+def _truth_of_kept(x, kept, p, training=True):
+    if not training:
+        return x
+    return x / (1 - p) if kept else torch.zeros_like(x)
+
+
+def _training_off_by_default(x, kept, p, training=False):
+    return x * kept / (1 - p) if training else x
+
+
 MISCONCEPTIONS = (
     Misconception(
         "not-scaled",
@@ -218,6 +265,72 @@ MISCONCEPTIONS = (
         "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
         _always_float32,
     ),
+    Misconception(
+        "first-row-for-all",
+        "all rows drop what the first one drops",
+        "Every number of the batch has a die of its own. `kept` has the shape of x.",
+        _first_row_for_all,
+    ),
+    Misconception(
+        "without-brackets",
+        "brackets are missing: the numbers are divided by 1, and p is subtracted from them",
+        "A quotient binds tighter than a difference: `a / 1 - p` is `a - p`.",
+        _without_brackets,
+    ),
+    Misconception(
+        "scaled-twice",
+        "what is kept is scaled up twice",
+        "Once by 1/(1 − p) restores the average.",
+        _scaled_twice,
+    ),
+    Misconception(
+        "times-one-plus-p",
+        "what is kept is multiplied by 1 + p",
+        "Close for a small p, and wrong. Try p = 0.5: half of the numbers must carry the whole sum.",
+        _times_one_plus_p,
+    ),
+    Misconception(
+        "root",
+        "what is kept is divided by the root of 1 − p",
+        "It is the average that is to stay, not the average of the squares.",
+        _root,
+    ),
+    Misconception(
+        "rounded-down",
+        "the quotient is rounded down",
+        "`//` divides whole numbers. A plain `/` keeps what is behind the point.",
+        _rounded_down,
+    ),
+    Misconception(
+        "minus-infinity",
+        "what is dropped becomes −∞, as in attention's scores",
+        "There, a softmax makes 0 of it. Here nobody does: a dropped number is 0.",
+        _minus_infinity,
+    ),
+    Misconception(
+        "nothing-at-the-end",
+        "after training everything is 0",
+        "Nothing is dropped then: x comes back as it is.",
+        _nothing_at_the_end,
+    ),
+    Misconception(
+        "no-result-at-the-end",
+        "nothing comes back after training",
+        "Each way through the function needs a `return` of its own.",
+        _no_result_at_the_end,
+    ),
+    Misconception(
+        "truth-of-kept",
+        "a tensor is asked whether it is true",
+        "`kept` says it for each place by itself. Which operation of tensors works place by place?",
+        _truth_of_kept,
+    ),
+    Misconception(
+        "training-off-by-default",
+        "without a word of the caller nothing is dropped",
+        "Put the given first line back: `training` is True unless the caller says otherwise.",
+        _training_off_by_default,
+    ),
 )
 
 
@@ -255,7 +368,12 @@ def _difference(x, kept, p, training=True):
     return result
 
 
+def _mask_of_floats(x, kept, p, training=True):
+    return x * (kept.float() / (1 - p)).to(x.dtype) if training else x
+
+
 ALTERNATIVES = (
+    Alternative("the mask as float32", _mask_of_floats),
     Alternative("where, and a copy afterwards", _where),
     Alternative("masked_fill, and multiplied by the inverse", _masked_fill),
     Alternative("a scale for each place, 1 after training", _scale_of_each_place),

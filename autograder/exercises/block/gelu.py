@@ -145,6 +145,41 @@ def _in_place(x, approximate="none"):
     return x
 
 
+def _in_the_tanh_form(tanh_form):
+    def gelu(x, approximate="none"):
+        return x * _phi(x) if approximate == "none" else tanh_form(x)
+
+    return gelu
+
+
+def _math_functions(x, approximate="none"):
+    if approximate == "none":
+        return 0.5 * x * (1 + math.erf(x / math.sqrt(2)))
+    return 0.5 * x * (1 + math.tanh(ROOT * (x + 0.044715 * x**3)))
+
+
+def _torch_root_of_a_number(x, approximate="none"):
+    if approximate == "none":
+        return 0.5 * x * (1 + torch.erf(x / torch.sqrt(2)))
+    return 0.5 * x * (1 + torch.tanh(torch.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _half_in_the_error_function(x, approximate="none"):
+    return _either(x, approximate, lambda x: 0.5 * x * (1 + torch.erf(x / 2)))
+
+
+def _times_root_two(x, approximate="none"):
+    return _either(x, approximate, lambda x: 0.5 * x * (1 + torch.erf(x * math.sqrt(2))))
+
+
+def _without_brackets(x, approximate="none"):
+    return _either(x, approximate, lambda x: 0.5 * x * 1 + torch.erf(x / math.sqrt(2)))
+
+
+def _error_function_divided(x, approximate="none"):
+    return _either(x, approximate, lambda x: 0.5 * x * (1 + torch.erf(x) / math.sqrt(2)))
+
+
 MISCONCEPTIONS = (
     Misconception(
         "relu",
@@ -266,6 +301,90 @@ MISCONCEPTIONS = (
         "`*=` and functions that end in `_` write into the caller's tensor. Make a new one.",
         _in_place,
     ),
+    Misconception(
+        "tanh-cube-outside",
+        "in the tanh form only x is multiplied by the root, and the term with the cube is not",
+        "The root stands in front of a bracket: it multiplies both terms.",
+        _in_the_tanh_form(lambda x: 0.5 * x * (1 + torch.tanh(ROOT * x + 0.044715 * x**3))),
+    ),
+    Misconception(
+        "tanh-root-of-everything",
+        "in the tanh form the root is taken of the bracket as well",
+        "The root ends after 2/π. The bracket is negative for negative x, and has no root there.",
+        _in_the_tanh_form(lambda x: x / 2 * (1 + torch.sqrt(2 / math.pi * (x + 0.044715 * x**3)).tanh())),
+    ),
+    Misconception(
+        "tanh-fraction-upside-down",
+        "the root in the tanh form is that of π/2",
+        "The fraction stands the other way up: the factor is a little less than 1.",
+        _in_the_tanh_form(lambda x: _tanh_form(x, root=math.sqrt(math.pi / 2))),
+    ),
+    Misconception(
+        "tanh-root-of-two-only",
+        "the root in the tanh form is taken of 2 alone, and not of the fraction",
+        "Look at the formula again: how far does the root sign reach?",
+        _in_the_tanh_form(lambda x: _tanh_form(x, root=math.sqrt(2) / math.pi)),
+    ),
+    Misconception(
+        "tanh-digits-exchanged",
+        "two digits of 0.044715 have changed places",
+        "Compare the constant with the formula, digit by digit.",
+        _in_the_tanh_form(lambda x: _tanh_form(x, cubic=0.044175)),
+    ),
+    Misconception(
+        "tanh-not-halved",
+        "the gate of the tanh form lies between 0 and 2",
+        "tanh runs from −1 to 1, and 1 more from 0 to 2. What brings that to a probability?",
+        _in_the_tanh_form(lambda x: 2 * _tanh_form(x)),
+    ),
+    Misconception(
+        "tanh-gate-alone",
+        "the tanh form gives the gate without the number that it lets through",
+        "A gate is only half of it. What should 10 come out as?",
+        _in_the_tanh_form(lambda x: 0.5 * (1 + torch.tanh(ROOT * (x + 0.044715 * x**3)))),
+    ),
+    Misconception(
+        "tanh-without-one",
+        "in the tanh form the 1 beside tanh is missing, so the gate runs from −½ to ½",
+        "tanh runs from −1 to 1. Bring it to the range from 0 to 1.",
+        _in_the_tanh_form(lambda x: 0.5 * x * torch.tanh(ROOT * (x + 0.044715 * x**3))),
+    ),
+    Misconception(
+        "half-in-the-error-function",
+        "the error function gets x/2",
+        "What must x be divided by, so that its square is halved?",
+        _half_in_the_error_function,
+    ),
+    Misconception(
+        "times-root-two",
+        "x is multiplied by √2 on its way into the error function",
+        "Its bell curve is narrower than the one meant here: is x to grow or to shrink?",
+        _times_root_two,
+    ),
+    Misconception(
+        "error-function-divided",
+        "the error function's result is divided by √2, not what goes in",
+        "Follow the bracket: what stands above the fraction line?",
+        _error_function_divided,
+    ),
+    Misconception(
+        "without-brackets",
+        "brackets are missing: only the 1 is multiplied, and the error function added",
+        "A product binds tighter than a sum. Both terms of the gate belong in brackets.",
+        _without_brackets,
+    ),
+    Misconception(
+        "math-functions",
+        "a function of `math` is given a tensor",
+        "The functions of `math` take one number at a time. torch has the same ones for whole tensors.",
+        _math_functions,
+    ),
+    Misconception(
+        "torch-root-of-a-number",
+        "`torch.sqrt` is given a plain number",
+        "It takes tensors only. The root of a plain number is in `math`.",
+        _torch_root_of_a_number,
+    ),
 )
 
 
@@ -301,7 +420,15 @@ def _term_by_term(x, approximate="none"):
     return gate * x / 2
 
 
+def _constants_of_torch(x, approximate="none"):
+    if approximate == "tanh":
+        root = torch.sqrt(torch.tensor(2 / torch.pi, device=x.device))
+        return 0.5 * x * (1 + torch.tanh(root * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + torch.erf(x / torch.sqrt(torch.tensor(2.0, device=x.device))))
+
+
 ALTERNATIVES = (
+    Alternative("constants as tensors, of float32", _constants_of_torch),
     Alternative("the library's normal distribution", _normal_distribution),
     Alternative("the complementary error function", _complement),
     Alternative("ndtr, and tanh as a sigmoid", _as_a_sigmoid),

@@ -201,6 +201,103 @@ def _always_float32(x, weight, bias=None, eps=1e-5):
     return _finish(normed, weight.float(), None if bias is None else bias.float())
 
 
+def _torch_s_std(x, weight, bias=None, eps=1e-5):
+    centred = x - x.mean(dim=-1, keepdim=True)
+    return _finish(centred / (x.std(dim=-1, keepdim=True) + eps), weight, bias)
+
+
+def _square_from_zero(x, weight, bias=None, eps=1e-5):
+    mean_square = (x * x).mean(dim=-1, keepdim=True)
+    return _finish(_parts(x)[0] / torch.sqrt(mean_square + eps), weight, bias)
+
+
+def _variance_without_keepdim(x, weight, bias=None, eps=1e-5):
+    return _finish(_parts(x)[0] / torch.sqrt(x.var(dim=-1, correction=0) + eps), weight, bias)
+
+
+def _multiplied(x, weight, bias=None, eps=1e-5):
+    centred, variance = _parts(x)
+    return _finish(centred * torch.sqrt(variance + eps), weight, bias)
+
+
+def _eps_twice(x, weight, bias=None, eps=1e-5):
+    centred, variance = _parts(x)
+    return _finish(centred / (torch.sqrt(variance + eps) + eps), weight, bias)
+
+
+def _eps_taken_away(x, weight, bias=None, eps=1e-5):
+    centred, variance = _parts(x)
+    return _finish(centred / torch.sqrt(variance - eps), weight, bias)
+
+
+def _eps_with_the_vector(x, weight, bias=None, eps=1e-5):
+    centred, variance = _parts(x)
+    return _finish((centred + eps) / torch.sqrt(variance), weight, bias)
+
+
+def _root_kept_above_eps(x, weight, bias=None, eps=1e-5):
+    centred, variance = _parts(x)
+    return _finish(centred / torch.sqrt(variance).clamp(min=eps), weight, bias)
+
+
+def _right(x, weight, bias=None, eps=1e-5):
+    centred, variance = _parts(x)
+    return _finish(centred / torch.sqrt(variance + eps), weight, bias)
+
+
+def _exchanged(x, weight, bias=None, eps=1e-5):
+    return _right(x, weight, None, eps) if bias is None else _right(x, bias, weight, eps)
+
+
+def _bias_taken_away(x, weight, bias=None, eps=1e-5):
+    return _right(x, weight, None if bias is None else -bias, eps)
+
+
+def _bias_first(x, weight, bias=None, eps=1e-5):
+    return _right(x if bias is None else x + bias, weight, None, eps)
+
+
+def _weight_squared(x, weight, bias=None, eps=1e-5):
+    return _right(x, weight * weight, bias, eps)
+
+
+def _dot_product(x, weight, bias=None, eps=1e-5):
+    normed = _right(x, torch.ones_like(weight), None, eps) @ weight
+    return normed if bias is None else normed + bias
+
+
+def _truth_of_bias(x, weight, bias=None, eps=1e-5):
+    normed = _right(x, weight, None, eps)
+    return normed + bias if bias else normed
+
+
+def _none_added(x, weight, bias=None, eps=1e-5):
+    return _right(x, weight, None, eps) + bias
+
+
+def _stream_added(x, weight, bias=None, eps=1e-5):
+    return x + _right(x, weight, bias, eps)
+
+
+def _between_0_and_1(x, weight, bias=None, eps=1e-5):
+    least, most = x.amin(dim=-1, keepdim=True), x.amax(dim=-1, keepdim=True)
+    return _finish((x - least) / (most - least + eps), weight, bias)
+
+
+def _variance_detached(x, weight, bias=None, eps=1e-5):
+    centred, variance = _parts(x)
+    return _finish(centred / torch.sqrt(variance.detach() + eps), weight, bias)
+
+
+def _mean_detached(x, weight, bias=None, eps=1e-5):
+    centred = x - x.mean(dim=-1, keepdim=True).detach()
+    return _finish(centred / torch.sqrt(_parts(x)[1] + eps), weight, bias)
+
+
+def _all_detached(x, weight, bias=None, eps=1e-5):
+    return _right(x.detach(), weight, bias, eps)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "unbiased",
@@ -365,6 +462,126 @@ MISCONCEPTIONS = (
         "the result is float32 whatever comes in",
         "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
         _always_float32,
+    ),
+    Misconception(
+        "torch-s-std",
+        "`std` of torch is used, which divides by d − 1, and eps is added to it",
+        "Two things at once: which variance divides by d, and on which side of the root does eps stand?",
+        _torch_s_std,
+    ),
+    Misconception(
+        "square-from-zero",
+        "the mean is taken away from the vector, but not before the squares are averaged",
+        "The variance is measured from the mean: square what is left once the mean is gone.",
+        _square_from_zero,
+    ),
+    Misconception(
+        "variance-without-keepdim",
+        "the variance has lost its dimension and divides along the wrong one",
+        "Print the shapes of x and of the variance side by side: do they line up as you mean?",
+        _variance_without_keepdim,
+    ),
+    Misconception(
+        "multiplied",
+        "the vector is multiplied by its standard deviation, not divided",
+        "A wide vector should come out narrower.",
+        _multiplied,
+    ),
+    Misconception(
+        "eps-twice",
+        "eps is added under the root and after it",
+        "Once is enough: under the root.",
+        _eps_twice,
+    ),
+    Misconception(
+        "eps-taken-away",
+        "eps is subtracted from the variance",
+        "A small variance would become negative, and has no root then.",
+        _eps_taken_away,
+    ),
+    Misconception(
+        "eps-with-the-vector",
+        "eps is added above the fraction line",
+        "It is there to keep what you divide by away from 0.",
+        _eps_with_the_vector,
+    ),
+    Misconception(
+        "root-kept-above-eps",
+        "the standard deviation is kept from falling below eps, and eps is not added",
+        "It is always added, to the variance, also to one that is large enough.",
+        _root_kept_above_eps,
+    ),
+    Misconception(
+        "exchanged",
+        "weight and bias have changed places",
+        "Which of the two multiplies, and which is added?",
+        _exchanged,
+    ),
+    Misconception(
+        "bias-taken-away",
+        "the learned shift is subtracted",
+        "A bias of 1 should make every number larger by 1.",
+        _bias_taken_away,
+    ),
+    Misconception(
+        "bias-first",
+        "the shift is added before the vector is normed",
+        "Then norming takes part of it away again. The shift comes last.",
+        _bias_first,
+    ),
+    Misconception(
+        "weight-squared",
+        "the weight is applied twice",
+        "Follow `weight` through your lines: how often is it multiplied in?",
+        _weight_squared,
+    ),
+    Misconception(
+        "dot-product",
+        "the normed vector and the weight are multiplied as by a matrix, and added up",
+        "Place by place multiplies `*`: as many numbers come out as go in.",
+        _dot_product,
+    ),
+    Misconception(
+        "truth-of-bias",
+        "a tensor is asked whether it is true",
+        "A tensor of several numbers is neither true nor false. Ask whether `bias` is None.",
+        _truth_of_bias,
+    ),
+    Misconception(
+        "none-added",
+        "`bias` is added even when it is None",
+        "None is no number. Ask first whether there is a bias.",
+        _none_added,
+    ),
+    Misconception(
+        "stream-added",
+        "x is added to the normed vector",
+        "That sum belongs to the block, further down. Here only the normed vector comes back.",
+        _stream_added,
+    ),
+    Misconception(
+        "between-0-and-1",
+        "the vector is brought to the range from 0 to 1",
+        "That is another way of norming. What are mean and variance of your result?",
+        _between_0_and_1,
+    ),
+    Misconception(
+        "variance-detached",
+        "the gradient does not see that the variance depends on x",
+        "Remove `.detach()` and `no_grad`: the variance is part of the function.",
+        _variance_detached,
+    ),
+    Misconception(
+        "mean-detached",
+        "the gradient does not see that the mean depends on x",
+        "Remove `.detach()` and `no_grad`: the mean is part of the function.",
+        _mean_detached,
+    ),
+    Misconception(
+        "all-detached",
+        "no gradient flows back to x",
+        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
+        _all_detached,
     ),
 )
 

@@ -61,13 +61,15 @@ def _case(
     bias: bool = True,
     approximate: str = "none",
     gradient: bool = False,
+    dropout: float = 0.0,
 ) -> Case:
-    about = {"bias": bias, "fused": fused, "approximate": approximate}
+    """With dropout the layer is training."""
+    about = {"bias": bias, "fused": fused, "approximate": approximate, "dropout": dropout}
     construct: dict[str, Any] = {"d_model": x.shape[-1], "d_ff": 7, **about}
     drawn = {n: w.to(x.dtype) for n, w in weights(FeedForward(**construct), g).items()}
     if shift:
         drawn["output.bias"] = drawn["output.bias"] + shift
-    return Case({"x": x}, construct=construct, weights=drawn, gradient=gradient)
+    return Case({"x": x}, construct=construct, weights=drawn, gradient=gradient, training=dropout > 0)
 
 
 def _output_as_it_is(g: torch.Generator) -> Iterator[Case]:
@@ -92,6 +94,7 @@ def _everything(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, 3 * normal(g, 3, 4), approximate="tanh")
     yield _case(g, 3 * normal(g, 3, 4), approximate="tanh", fused=True)
     yield _case(g, normal(g, 3, 4, dtype=torch.float64), gradient=True)
+    yield _case(g, normal(g, 2, 3), dropout=1.0)  # all of the output is dropped
 
 
 def _gelu(layer: FeedForward, x: Tensor) -> Tensor:
@@ -108,7 +111,7 @@ def _variant(*, kernel: bool = True, skip: bool = True, relu: bool = True) -> ty
         def forward(self, x):
             hidden = self.hidden(x)
             result = self.output(F.relu(hidden) if kernel and self.fused else _gelu(self, hidden))
-            result = F.relu(result) if relu else result
+            result = self.dropout(F.relu(result) if relu else result)
             return x + result if skip else result
 
     return Variant
@@ -116,48 +119,58 @@ def _variant(*, kernel: bool = True, skip: bool = True, relu: bool = True) -> ty
 
 class _ReluInTheMiddle(FeedForward):
     def forward(self, x):
-        return self.output(F.relu(self.hidden(x)))
+        return self.dropout(self.output(F.relu(self.hidden(x))))
 
 
 class _NothingBent(FeedForward):
     def forward(self, x):
-        return self.output(self.hidden(x))
+        return self.dropout(self.output(self.hidden(x)))
 
 
 class _GeluAtTheEnd(FeedForward):
     def forward(self, x):
-        return _gelu(self, self.output(self.hidden(x)))
+        return self.dropout(_gelu(self, self.output(self.hidden(x))))
 
 
 class _GeluAtBothPlaces(FeedForward):
     def forward(self, x):
-        return _gelu(self, self.output(_gelu(self, self.hidden(x))))
+        return self.dropout(_gelu(self, self.output(_gelu(self, self.hidden(x)))))
 
 
 class _GeluFirst(FeedForward):
     def forward(self, x):
-        return self.output(self.hidden(_gelu(self, x)))
+        return self.dropout(self.output(self.hidden(_gelu(self, x))))
 
 
 class _TanhForm(FeedForward):
     def forward(self, x):
-        return self.output(F.gelu(self.hidden(x), approximate="tanh"))
+        return self.dropout(self.output(F.gelu(self.hidden(x), approximate="tanh")))
 
 
 class _FusedAlwaysExact(FeedForward):
     def forward(self, x):
         hidden = self.hidden(x)
-        return self.output(F.gelu(hidden) if self.fused else _gelu(self, hidden))
+        return self.dropout(self.output(F.gelu(hidden) if self.fused else _gelu(self, hidden)))
 
 
 class _SkipKeptInside(FeedForward):
     def forward(self, x):
-        return self.output(x @ self.hidden.weight.T + _gelu(self, self.hidden(x)))
+        return self.dropout(self.output(x @ self.hidden.weight.T + _gelu(self, self.hidden(x))))
 
 
 class _Detached(FeedForward):
     def forward(self, x):
-        return self.output(_gelu(self, self.hidden(x)).detach())
+        return self.dropout(self.output(_gelu(self, self.hidden(x)).detach()))
+
+
+class _NotDropped(FeedForward):
+    def forward(self, x):
+        return self.output(_gelu(self, self.hidden(x)))
+
+
+class _HiddenDropped(FeedForward):
+    def forward(self, x):
+        return self.output(self.dropout(_gelu(self, self.hidden(x))))
 
 
 MISCONCEPTIONS = (
@@ -251,6 +264,18 @@ MISCONCEPTIONS = (
         "the hidden vector is added to its own bent form",
         "Nothing is added anywhere in this layer but the biases.",
         _SkipKeptInside,
+    ),
+    Misconception(
+        "not-dropped",
+        "`self.dropout` is gone",
+        "It was no bug. In evaluation it does nothing; a model in training needs it.",
+        _NotDropped,
+    ),
+    Misconception(
+        "hidden-dropped",
+        "dropout stands between the two layers, not behind them",
+        "It was in its right place: on the output.",
+        _HiddenDropped,
     ),
     Misconception(
         "detached",

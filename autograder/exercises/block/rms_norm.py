@@ -153,6 +153,62 @@ def _always_float32(x, weight, eps=1e-5):
     return weight.float() * x.float() / torch.sqrt(_mean_square(x.float()) + eps)
 
 
+def _mean_then_square(x, weight, eps=1e-5):
+    return weight * x / torch.sqrt(x.mean(dim=-1, keepdim=True) ** 2 + eps)
+
+
+def _not_squared(x, weight, eps=1e-5):
+    return weight * x / torch.sqrt(x.mean(dim=-1, keepdim=True) + eps)
+
+
+def _torch_s_variance(x, weight, eps=1e-5):
+    return weight * x / torch.sqrt(x.var(dim=-1, keepdim=True) + eps)
+
+
+def _length_over_d(x, weight, eps=1e-5):
+    return weight * x / (torch.sqrt((x * x).sum(dim=-1, keepdim=True)) / x.shape[-1] + eps)
+
+
+def _root_twice(x, weight, eps=1e-5):
+    return weight * x / torch.sqrt(torch.sqrt(_mean_square(x) + eps))
+
+
+def _x_squared(x, weight, eps=1e-5):
+    return weight * x**2 / torch.sqrt(_mean_square(x) + eps)
+
+
+def _eps_squared(x, weight, eps=1e-5):
+    return weight * x / torch.sqrt(_mean_square(x) + eps**2)
+
+
+def _eps_twice(x, weight, eps=1e-5):
+    return weight * x / (torch.sqrt(_mean_square(x) + eps) + eps)
+
+
+def _eps_with_the_vector(x, weight, eps=1e-5):
+    return weight * (x + eps) / torch.sqrt(_mean_square(x + eps))
+
+
+def _root_kept_above_eps(x, weight, eps=1e-5):
+    return weight * x / torch.sqrt(_mean_square(x)).clamp(min=eps)
+
+
+def _llama_s_default(x, weight, eps=1e-6):
+    return weight * x / torch.sqrt(_mean_square(x) + eps)
+
+
+def _last_two(x, weight, eps=1e-5):
+    return _over((-1,) if x.dim() == 1 else (-2, -1))(x, weight, eps)
+
+
+def _weight_divides(x, weight, eps=1e-5):
+    return x / torch.sqrt(_mean_square(x) + eps) / weight
+
+
+def _dot_product(x, weight, eps=1e-5):
+    return (x / torch.sqrt(_mean_square(x) + eps)) @ weight
+
+
 MISCONCEPTIONS = (
     Misconception(
         "centred",
@@ -298,6 +354,90 @@ MISCONCEPTIONS = (
         "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
         _always_float32,
     ),
+    Misconception(
+        "mean-then-square",
+        "the mean is taken first and squared afterwards",
+        "Numbers of both signs would cancel. Square each of them before the mean.",
+        _mean_then_square,
+    ),
+    Misconception(
+        "not-squared",
+        "the root is taken of the mean of x, and nothing is squared",
+        "The name says three things: square, mean, root.",
+        _not_squared,
+    ),
+    Misconception(
+        "torch-s-variance",
+        "the vector is divided by the root of torch's variance, measured from the mean and with d − 1",
+        "The root mean square is measured from zero, and is a plain mean.",
+        _torch_s_variance,
+    ),
+    Misconception(
+        "length-over-d",
+        "the vector's length is divided by d, not by √d",
+        "The mean stands under the root: what becomes of d there? And eps belongs there too.",
+        _length_over_d,
+    ),
+    Misconception(
+        "root-twice",
+        "the root is taken twice",
+        "A vector that is ten times as long should give the same result. Does yours?",
+        _root_twice,
+    ),
+    Misconception(
+        "x-squared",
+        "the squares stand above the fraction line too",
+        "The squares only measure the size. What is divided is x itself.",
+        _x_squared,
+    ),
+    Misconception(
+        "eps-squared",
+        "eps is squared before it is added",
+        "It stands under the root as it is. Try an eps of 4.",
+        _eps_squared,
+    ),
+    Misconception(
+        "eps-twice",
+        "eps is added under the root and after it",
+        "Once is enough: under the root.",
+        _eps_twice,
+    ),
+    Misconception(
+        "eps-with-the-vector",
+        "eps is added to x itself",
+        "It is there to keep what you divide by away from 0.",
+        _eps_with_the_vector,
+    ),
+    Misconception(
+        "root-kept-above-eps",
+        "the root mean square is kept from falling below eps, and eps is not added",
+        "It is always added, under the root, also to a mean square that is large enough.",
+        _root_kept_above_eps,
+    ),
+    Misconception(
+        "llama-s-default",
+        "the default of eps is 1e-6",
+        "That is what Llama uses. The first line that was given says 1e-5.",
+        _llama_s_default,
+    ),
+    Misconception(
+        "last-two",
+        "the mean runs over the last two axes",
+        "The positions of a text must not look at each other here. Norm each vector alone.",
+        _last_two,
+    ),
+    Misconception(
+        "weight-divides",
+        "the result is divided by the weight",
+        "A weight of 2 should double the number at its place.",
+        _weight_divides,
+    ),
+    Misconception(
+        "dot-product",
+        "the normed vector and the weight are multiplied as by a matrix, and added up",
+        "Place by place multiplies `*`: as many numbers come out as go in.",
+        _dot_product,
+    ),
 )
 
 
@@ -329,7 +469,13 @@ def _in_double_precision(x, weight, eps=1e-5):
     return (normed * weight.double()).to(x.dtype)
 
 
+def _as_llama_does(x, weight, eps=1e-5):
+    wide = x.float()
+    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).type_as(x) * weight
+
+
 ALTERNATIVES = (
+    Alternative("by way of float32, as Llama does", _as_llama_does),
     Alternative("rsqrt", _rsqrt),
     Alternative("from the vector's length", _from_the_length),
     Alternative("einsum", _einsum),

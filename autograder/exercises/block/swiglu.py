@@ -109,6 +109,43 @@ def _always_float32(gate, value):
     return _silu(gate.float()) * value.float()
 
 
+def _shut_when_large(gate, value):
+    return gate * torch.sigmoid(-gate) * value
+
+
+def _quick(gate, value):
+    return gate * torch.sigmoid(1.702 * gate) * value
+
+
+def _sigmoid_of_silu(gate, value):
+    return torch.sigmoid(_silu(gate)) * value
+
+
+def _added_up(gate, value):
+    return (_silu(gate) * value).sum(dim=-1)
+
+
+def _matrix_product(gate, value):
+    return _silu(gate) @ value
+
+
+def _side_by_side(gate, value):
+    return torch.cat([_silu(gate), value], dim=-1)
+
+
+def _cut_in_two(gate, value):
+    left, right = gate.chunk(2, dim=-1)
+    return _silu(left) * right
+
+
+def _math_exp(gate, value):
+    return gate * value / (1 + math.exp(-gate))
+
+
+def _softplus(gate, value):
+    return torch.log1p(torch.exp(-gate.abs())) * value + gate.clamp(min=0) * value
+
+
 MISCONCEPTIONS = (
     Misconception(
         "roles-swapped",
@@ -205,6 +242,60 @@ MISCONCEPTIONS = (
         "the result is float32 whatever comes in",
         "Keep the type of the inputs: `.float()` and a fixed dtype throw digits away.",
         _always_float32,
+    ),
+    Misconception(
+        "shut-when-large",
+        "the gate closes as it grows",
+        "A large gate should be open. Look at the sign in the exponent: σ(x) is 1 / (1 + exp(−x)).",
+        _shut_when_large,
+    ),
+    Misconception(
+        "quick",
+        "the sigmoid is taken of 1.702 times the gate",
+        "That number belongs to an approximation of GELU. Here the gate goes in as it is.",
+        _quick,
+    ),
+    Misconception(
+        "sigmoid-of-silu",
+        "the sigmoid is taken twice, once more of the bent gate",
+        "The bent gate is itself what the value is multiplied by.",
+        _sigmoid_of_silu,
+    ),
+    Misconception(
+        "added-up",
+        "the products are added up along the last dimension",
+        "Place by place: as many numbers come out as go in.",
+        _added_up,
+    ),
+    Misconception(
+        "matrix-product",
+        "gate and value are multiplied as matrices",
+        "`@` adds up along an axis. Place by place multiplies `*`.",
+        _matrix_product,
+    ),
+    Misconception(
+        "side-by-side",
+        "gate and value are put side by side",
+        "The gate lets the value through: what does a gate of 0 do to it, and what of 1?",
+        _side_by_side,
+    ),
+    Misconception(
+        "cut-in-two",
+        "the gate is cut into two halves",
+        "That is how one wide layer can serve for both. Here gate and value come apart already.",
+        _cut_in_two,
+    ),
+    Misconception(
+        "math-exp",
+        "a function of `math` is given a tensor",
+        "The functions of `math` take one number at a time. torch has the same ones for whole tensors.",
+        _math_exp,
+    ),
+    Misconception(
+        "softplus",
+        "the gate is bent by softplus, which is never negative",
+        "A slightly negative gate should still let a little through, with its sign turned.",
+        _softplus,
     ),
 )
 

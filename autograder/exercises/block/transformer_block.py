@@ -236,6 +236,57 @@ class _InPlace(_Parts):
         return x
 
 
+class _CausalInTheThirdPlace(_Parts):
+    def attend(self, x, mask, is_causal):
+        return self.attention(x, mask, is_causal)
+
+
+class _FeedforwardOfTheUpdate(_Parts):
+    def pre(self, x, mask, is_causal):
+        update = self.attend(self.attention_norm(x), mask, is_causal)
+        return x + update + self.feedforward(self.feedforward_norm(update))
+
+    def post(self, x, mask, is_causal):
+        update = self.attention_norm(self.attend(x, mask, is_causal))
+        return self.feedforward_norm(x + update + self.feedforward(update))
+
+
+class _StreamTwice(_Parts):
+    def pre(self, x, mask, is_causal):
+        attended = x + self.attend(self.attention_norm(x), mask, is_causal)
+        return x + attended + self.feedforward(self.feedforward_norm(attended))
+
+
+class _OneNormAtTheEnd(_Parts):
+    def post(self, x, mask, is_causal):
+        x = x + self.attend(x, mask, is_causal)
+        return self.feedforward_norm(x + self.feedforward(x))
+
+
+class _LastSumNotNormed(_Parts):
+    def post(self, x, mask, is_causal):
+        x = self.attention_norm(x + self.attend(x, mask, is_causal))
+        return x + self.feedforward(x)
+
+
+class _PartsReadTheNormTwice(_Parts):
+    def post(self, x, mask, is_causal):
+        x = self.attention_norm(x + self.attend(self.attention_norm(x), mask, is_causal))
+        return self.feedforward_norm(x + self.feedforward(self.feedforward_norm(x)))
+
+
+class _UpdatesAlone(_Parts):
+    def pre(self, x, mask, is_causal):
+        first = self.attend(self.attention_norm(x), mask, is_causal)
+        return first + self.feedforward(self.feedforward_norm(x + first))
+
+
+class _TextAgainstItself(_Parts):
+    def pre(self, x, mask, is_causal):
+        x = x + self.attention(self.attention_norm(x), mask, x, is_causal=is_causal)
+        return x + self.feedforward(self.feedforward_norm(x))
+
+
 MISCONCEPTIONS = (
     Misconception(
         "always-pre",
@@ -374,6 +425,54 @@ MISCONCEPTIONS = (
         "x itself is changed",
         "`+=` writes into the caller's tensor. Make a new one.",
         _InPlace,
+    ),
+    Misconception(
+        "causal-in-the-third-place",
+        "`is_causal` is handed over in the third place, which is the context's",
+        "Pass it by its name.",
+        _CausalInTheThirdPlace,
+    ),
+    Misconception(
+        "feedforward-of-the-update",
+        "the feed-forward layer reads what attention gave, not the stream that it was added to",
+        "First the sum, then the next part reads the sum.",
+        _FeedforwardOfTheUpdate,
+    ),
+    Misconception(
+        "stream-twice",
+        "the block's input is added a second time at the end",
+        "It is in the stream already, since the first sum.",
+        _StreamTwice,
+    ),
+    Misconception(
+        "one-norm-at-the-end",
+        "with `norm_first=False` the first sum is not normed",
+        "Two sums, two norms: follow the second diagram arrow by arrow.",
+        _OneNormAtTheEnd,
+    ),
+    Misconception(
+        "last-sum-not-normed",
+        "with `norm_first=False` the last sum is not normed",
+        "Two sums, two norms: follow the second diagram arrow by arrow.",
+        _LastSumNotNormed,
+    ),
+    Misconception(
+        "norms-before-as-well",
+        "with `norm_first=False` the norms stand before the parts as well",
+        "In post-norm the parts read the stream as it is.",
+        _PartsReadTheNormTwice,
+    ),
+    Misconception(
+        "updates-alone",
+        "the stream itself is missing in the result, only what was added comes back",
+        "Set every part's output to 0: the input should come through. Does it?",
+        _UpdatesAlone,
+    ),
+    Misconception(
+        "context-not-normed",
+        "attention's queries come from the normed stream, and its keys and values from the raw one",
+        "In a block without a context of its own attention reads one thing: leave the third place empty.",
+        _TextAgainstItself,
     ),
 )
 

@@ -165,6 +165,67 @@ def _turned_in_place(block):
     return result
 
 
+def _changed(
+    change: Callable[[dict[str, Tensor], Weights], object],
+) -> Callable[[Weights], dict[str, Tensor]]:
+    """The right conversion, and then a change to it."""
+
+    def convert_block(block):
+        ours = _variant()(block)
+        change(ours, block)
+        return ours
+
+    return convert_block
+
+
+def _one_turned(theirs: str, name: str) -> Callable[[Weights], dict[str, Tensor]]:
+    """One of the feed-forward network's matrices is left as it was."""
+    return _changed(lambda ours, block: ours.update({f"{name}.weight": block[f"{theirs}.weight"]}))
+
+
+def _norm_turned_over(ours, block):
+    ours["attention_norm.weight"], ours["attention_norm.bias"] = block["ln_1.bias"], block["ln_1.weight"]
+    ours["feedforward_norm.weight"], ours["feedforward_norm.bias"] = block["ln_2.bias"], block["ln_2.weight"]
+
+
+def _projections_exchanged(ours, block):
+    names = ("attention.output", "feedforward.output")
+    for name, theirs in zip(names, ("mlp.c_proj", "attn.c_proj"), strict=True):
+        ours[f"{name}.weight"], ours[f"{name}.bias"] = block[f"{theirs}.weight"].T, block[f"{theirs}.bias"]
+
+
+def _threes_in_each_row(weight: Tensor) -> tuple[Tensor, ...]:
+    return weight.T.reshape(len(weight), 3, len(weight)).unbind(dim=1)
+
+
+def _in_one_piece(block):
+    ours = {name: w for name, w in _variant()(block).items() if name.split(".")[1] not in PARTS}
+    weight, bias = block["attn.c_attn.weight"], block["attn.c_attn.bias"]
+    return {**ours, "attention.qkv.weight": weight.T, "attention.qkv.bias": bias}
+
+
+def _with_the_block_s_number(block):
+    return {f"blocks.0.{name}": weight for name, weight in _variant()(block).items()}
+
+
+def _names_of_the_whole_model(block):
+    return _variant()({name: block[f"h.0.{name}"] for name in block})
+
+
+def _taken_out(block):
+    ours = _variant()(block)
+    for name in list(block):
+        block.pop(name)
+    return ours
+
+
+def _always_float32(block):
+    return {name: weight.float() for name, weight in _variant()(block).items()}
+
+
+PARTS = ("query", "key", "value")
+
+
 MISCONCEPTIONS = (
     Misconception(
         "nothing-turned",
@@ -267,6 +328,72 @@ MISCONCEPTIONS = (
         "the tensors that came in are changed",
         "A turned tensor shares its numbers with the one it came from. Write nothing into it.",
         _turned_in_place,
+    ),
+    Misconception(
+        "only-hidden-turned",
+        "the matrix that narrows again is not turned",
+        "All of GPT-2's matrices are stored as (inputs, outputs).",
+        _one_turned("mlp.c_proj", "feedforward.output"),
+    ),
+    Misconception(
+        "only-output-turned",
+        "the matrix that widens is not turned",
+        "All of GPT-2's matrices are stored as (inputs, outputs).",
+        _one_turned("mlp.c_fc", "feedforward.hidden"),
+    ),
+    Misconception(
+        "key-and-value-exchanged",
+        "key and value have changed places",
+        "The order in c_attn is query, key, value.",
+        _variant(order=("query", "value", "key")),
+    ),
+    Misconception(
+        "rows-in-threes",
+        "the thirds of c_attn are taken as neighbouring rows in threes",
+        "All of the queries come first. A third of the whole is one piece.",
+        _variant(thirds=_threes_in_each_row),
+    ),
+    Misconception(
+        "projections-exchanged",
+        "attention's c_proj and the feed-forward network's have changed places",
+        "Both are called c_proj. What stands in front of the name says whose it is.",
+        _changed(_projections_exchanged),
+    ),
+    Misconception(
+        "norms-turned-over",
+        "the norms' weights and biases have changed places",
+        "A norm's weight keeps its name, and so does its bias.",
+        _changed(_norm_turned_over),
+    ),
+    Misconception(
+        "in-one-piece",
+        "query, key and value are still one matrix",
+        "Our attention has three layers, each with a name of its own.",
+        _in_one_piece,
+    ),
+    Misconception(
+        "with-the-block-s-number",
+        "each name has the block's number in front",
+        "This is one block: which one it is, the caller knows.",
+        _with_the_block_s_number,
+    ),
+    Misconception(
+        "names-of-the-whole-model",
+        "the names are looked up with the block's number in front",
+        "The names that arrive begin behind it: print `block.keys()`.",
+        _names_of_the_whole_model,
+    ),
+    Misconception(
+        "taken-out",
+        "the names are taken out of the dict that came in",
+        "`pop` and `del` change the caller's dict. Read from it, and fill one of your own.",
+        _taken_out,
+    ),
+    Misconception(
+        "always-float32",
+        "the result is float32 whatever comes in",
+        "Keep the type of the weights: leave `.float()` out.",
+        _always_float32,
     ),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
@@ -78,6 +79,36 @@ def _variant(
 
 def _rule_of_thumb(vocab_size, context_length, d_model, n_layers, d_ff=None, bias=True, tie_weights=True):
     return 12 * n_layers * d_model**2 + (vocab_size + context_length) * d_model
+
+
+def _exactly(
+    *,
+    biases: Callable[[int, int], int] = lambda d, f: 5 * d + f,
+    feedforward: Callable[[int, int], int] = lambda d, f: 2 * d * f,
+    norm: Callable[[int, bool], int] = lambda d, bias: d + bias * d,
+    head: Callable[[int, bool, bool], int] = lambda matrix, tied, bias: 0 if tied else matrix,
+    tables: Callable[[int, int, int, int], int] = lambda v, c, d, n: (v + c) * d,
+    width: Callable[[int | None, int], int] = lambda d_ff, d: 4 * d if d_ff is None else d_ff,
+) -> Callable[..., int]:
+    """The right count, with one part of it as it is given."""
+
+    def count(vocab_size, context_length, d_model, n_layers, d_ff=None, bias=True, tie_weights=True):
+        d, f = d_model, width(d_ff, d_model)
+        block = 4 * d * d + feedforward(d, f) + bias * biases(d, f) + 2 * norm(d, bias)
+        output = head(vocab_size * d, tie_weights, bias) + norm(d, bias)
+        return tables(vocab_size, context_length, d, n_layers) + n_layers * block + output
+
+    return count
+
+
+def _a_float(vocab_size, context_length, d_model, n_layers, d_ff=None, bias=True, tie_weights=True):
+    return _exactly()(vocab_size, context_length, d_model, n_layers, d_ff, bias, tie_weights) / 1
+
+
+def _none_as_width(vocab_size, context_length, d_model, n_layers, d_ff=None, bias=True, tie_weights=True):
+    return _exactly(width=lambda d_ff, d: 1 * d_ff)(  # type: ignore[operator]
+        vocab_size, context_length, d_model, n_layers, d_ff, bias, tie_weights
+    )
 
 
 MISCONCEPTIONS = (
@@ -165,6 +196,108 @@ MISCONCEPTIONS = (
         "The rule is good for an estimate. Here every number counts: norms, biases, another d_ff, the head.",
         _rule_of_thumb,
     ),
+    Misconception(
+        "some-biases-missing",
+        "in each block 4 · d_model biases are missing",
+        "Are they attention's four, or those of the layer that widens? Go through the table of parts again.",
+        _exactly(biases=lambda d, f: 5 * d),
+    ),
+    Misconception(
+        "wide-bias-twice",
+        "both layers of the feed-forward network have a bias of the inner width",
+        "A bias is as long as what comes out. How many numbers does the second layer make?",
+        _exactly(biases=lambda d, f: 4 * d + 2 * f),
+    ),
+    Misconception(
+        "narrow-bias-twice",
+        "both layers of the feed-forward network have a bias of the model's width",
+        "A bias is as long as what comes out. How many numbers does the first layer make?",
+        _exactly(biases=lambda d, f: 6 * d),
+    ),
+    Misconception(
+        "three-biases-of-attention",
+        "attention has three biases, and the fourth matrix none",
+        "The output layer is a linear layer like the others.",
+        _exactly(biases=lambda d, f: 4 * d + f),
+    ),
+    Misconception(
+        "no-biases-of-feedforward",
+        "the feed-forward network has no biases",
+        "With `bias=True` both of its layers have one.",
+        _exactly(biases=lambda d, f: 4 * d),
+    ),
+    Misconception(
+        "norms-always-with-shift",
+        "a norm's shift is counted even when there is none",
+        "With `bias=False` a norm has its scale and nothing else.",
+        _exactly(norm=lambda d, bias: 2 * d),
+    ),
+    Misconception(
+        "no-norms",
+        "no norm is counted",
+        "A norm has learned numbers too: a scale for each place, and a shift.",
+        _exactly(norm=lambda d, bias: 0),
+    ),
+    Misconception(
+        "gated",
+        "the feed-forward network has three matrices, as with SwiGLU",
+        "GPT's network widens and narrows again. The gate belongs to other models.",
+        _exactly(feedforward=lambda d, f: 3 * d * f),
+    ),
+    Misconception(
+        "square-in-between",
+        "the second matrix leads from d_ff to d_ff",
+        "The network has to come back to the model's width.",
+        _exactly(feedforward=lambda d, f: d * f + f * f),
+    ),
+    Misconception(
+        "head-when-tied",
+        "the head is counted when it is tied and left out when it is not",
+        "Tied means shared: one matrix, counted once.",
+        _exactly(head=lambda matrix, tied, bias: matrix if tied else 0),
+    ),
+    Misconception(
+        "head-twice",
+        "a head of its own is counted twice",
+        "The table of the tokens is counted already, and the head is one more matrix.",
+        _exactly(head=lambda matrix, tied, bias: matrix * (1 if tied else 2)),
+    ),
+    Misconception(
+        "a-number-a-place",
+        "each place of the context has a single number",
+        "Each row of the table of positions is a vector as wide as the model.",
+        _exactly(tables=lambda v, c, d, n: v * d + c),
+    ),
+    Misconception(
+        "no-token-table",
+        "the table of tokens is not counted",
+        "Each token of the vocabulary has a vector as wide as the model.",
+        _exactly(tables=lambda v, c, d, n: c * d),
+    ),
+    Misconception(
+        "positions-in-every-block",
+        "each block has a table of positions of its own",
+        "Positions are added once, before the first block.",
+        _exactly(tables=lambda v, c, d, n: (v + n * c) * d),
+    ),
+    Misconception(
+        "four-times-any-width",
+        "d_ff is multiplied by 4 even when it is given",
+        "d_ff is the inner width itself. Only None stands for 4 · d_model.",
+        _exactly(width=lambda d_ff, d: 4 * (d_ff or d)),
+    ),
+    Misconception(
+        "none-as-width",
+        "`None` is multiplied as if it were a number",
+        "Without a d_ff the caller means 4 · d_model: ask for None first.",
+        _none_as_width,
+    ),
+    Misconception(
+        "a-float",
+        "a float comes back, not a whole number",
+        "`/` makes a float of everything. `//` divides whole numbers.",
+        _a_float,
+    ),
 )
 
 
@@ -217,7 +350,17 @@ def _part_by_part(vocab_size, context_length, d_model, n_layers, d_ff=None, bias
     return total
 
 
+def _by_numpy(vocab_size, context_length, d_model, n_layers, d_ff=None, bias=True, tie_weights=True):
+    d_ff = 4 * d_model if d_ff is None else d_ff
+    matrices = n_layers * (4 * np.prod([d_model, d_model]) + 2 * np.prod([d_model, d_ff]))
+    scales = d_model * (2 * n_layers + 1)
+    biases = n_layers * (5 * d_model + d_ff) + scales
+    tables = np.prod([vocab_size * (1 if tie_weights else 2) + context_length, d_model])
+    return matrices + scales + bias * biases + tables
+
+
 ALTERNATIVES = (
+    Alternative("numbers of NumPy", _by_numpy),
     Alternative("the sizes of a list of shapes", _list_of_shapes),
     Alternative("one closed formula", _closed_form),
     Alternative("a block made without memory, and counted", _from_a_block),

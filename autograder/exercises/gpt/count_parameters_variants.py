@@ -192,7 +192,10 @@ Worked examples: `count_parameters(5, 4, 2, 1)` is `88`. With `bias=False` it is
         Alternative("summed block by block", _shapes(2, positions=False)),
     ),
     through=_without_table,
-    excluded={"no-positions": "it is the right answer here"},
+    excluded={
+        "no-positions": "it is the right answer here",
+        "no-token-table": "tokens-left-out is the same here",
+    },
     renamed={
         "counts the matrices, the tables and the norms' scales": (
             "counts the matrices, the token table and the norms' scales"

@@ -27,6 +27,7 @@ def _case(
     *,
     dtype: torch.dtype = torch.float32,
     gradient: bool = False,
+    training: bool = False,
     **changes: Any,
 ) -> Case:
     config = GPTConfig(**{**TINY, **changes})
@@ -37,6 +38,7 @@ def _case(
         construct={"config": config},
         weights={name: weight.to(dtype) for name, weight in weights.items()},
         gradient=gradient,
+        training=training,
     )
 
 
@@ -63,6 +65,12 @@ def _waves(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, 1, 7, positions="sinusoidal", n_layers=1)
 
 
+def _training(g: torch.Generator) -> Iterator[Case]:
+    # All of the stream is dropped, but for one number in a thousand millions: the head reads a norm of zeros.
+    yield _case(g, 2, 3, training=True, dropout=1 - 1e-9)
+    yield _case(g, 1, 4, training=True, dropout=1 - 1e-9, positions="sinusoidal", n_layers=1)
+
+
 def _gradients(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, 2, 4, dtype=torch.float64, gradient=True)
     yield _case(g, 2, 3, dtype=torch.float64, gradient=True, tie_weights=False, bias=False)
@@ -82,6 +90,7 @@ class ByHand(GPT):
         else:
             x = self.config.d_model**0.5 * x + self.position_table[:length]
         mask = causal_mask(length).to(tokens.device)
+        x = self.dropout(x)
         for block in self.blocks:
             x = block(x, mask)
         return F.linear(self.norm(x), self.head.weight)
@@ -114,6 +123,7 @@ class TextByText(GPT):
             x = x + F.embedding(places, self.positions.weight)
         else:
             x = x * math.sqrt(x.shape[-1]) + self.position_table[: text.shape[1]]
+        x = F.dropout(x, self.config.dropout, self.training)
         for i in range(len(self.blocks)):
             x = self.blocks[i](x, is_causal=True)
         return self.head(self.norm(x))
@@ -132,6 +142,7 @@ class PlaceByPlace(GPT):
             x = x + self.positions(tokens.shape[1])
         else:
             x = x * math.sqrt(self.config.d_model) + self.position_table[: tokens.shape[1]]
+        x = self.dropout(x)
         for block in self.blocks:
             x = block(x, is_causal=True)
         return self.head(self.norm(x[:, -1]))
@@ -160,6 +171,7 @@ EXERCISE = Exercise(
         Check(BLOCKS, 1, _many_blocks),
         Check(TOKENS, 2, _many_tokens, after=(ONE, BLOCKS)),
         Check("takes sinusoidal positions too", 1, _waves, after=(TOKENS,)),
+        Check("drops parts of the stream while training", 1, _training, after=(TOKENS,)),
         Check("lets a gradient reach every weight", 1, _gradients, after=(TOKENS,)),
     ),
     hints=(

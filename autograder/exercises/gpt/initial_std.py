@@ -86,6 +86,38 @@ def _depth_of_this_block(name, n_layers, init_std=0.02):
     return init_std
 
 
+def _output_before_bias(name, n_layers, init_std=0.02):
+    if ".output." in name:
+        return init_std / math.sqrt(2 * n_layers)
+    return 0.0 if "norm" in name or name.endswith("bias") else init_std
+
+
+def _one_over_the_root(name, n_layers, init_std=0.02):
+    if name.endswith("output.weight"):
+        return 1 / math.sqrt(2 * n_layers)
+    return 0.0 if "norm" in name or name.endswith("bias") else init_std
+
+
+def _outputs_two_hundredths(name, n_layers, init_std=0.02):
+    if name.endswith("output.weight"):
+        return 0.02 / math.sqrt(2 * n_layers)
+    return 0.0 if "norm" in name or name.endswith("bias") else init_std
+
+
+def _variances(name, n_layers, init_std=0.02):
+    return _variant()(name, n_layers, init_std) ** 2
+
+
+def _nothing_for_constants(name, n_layers, init_std=0.02):
+    return _variant()(name, n_layers, init_std) or None
+
+
+def _fixed_piece(name, n_layers, init_std=0.02):
+    if "norm" in name or name.endswith("bias"):
+        return 0.0
+    return init_std / math.sqrt(2 * n_layers) if name.split(".")[3] == "output" else init_std
+
+
 MISCONCEPTIONS = (
     Misconception(
         "depth-forgotten",
@@ -170,6 +202,90 @@ MISCONCEPTIONS = (
         "the size is 0.02 whatever `init_std` says",
         "0.02 is only the default.",
         _variant(fixed=True),
+    ),
+    Misconception(
+        "output-biases-drawn",
+        "the biases of the output layers are drawn, with the size of their weights",
+        "Ask for the bias before you ask for the layer: every bias starts at 0.",
+        _output_before_bias,
+    ),
+    Misconception(
+        "whole-blocks-smaller",
+        "everything in a block is drawn smaller",
+        "A block has six matrices. Two of them write into the stream.",
+        _variant(outputs=lambda name: name.startswith("blocks")),
+    ),
+    Misconception(
+        "hidden-smaller",
+        "the layer that widens is drawn smaller, not those that add to the stream",
+        "Whose result is added: that of `hidden`, or that of `output`?",
+        _variant(outputs=lambda name: "hidden" in name),
+    ),
+    Misconception(
+        "value-too",
+        "attention's values are drawn smaller too",
+        "Values are mixed inside attention. What is added to the stream comes out of its output layer.",
+        _variant(outputs=lambda name: "output" in name or "value" in name),
+    ),
+    Misconception(
+        "root-of-two-only",
+        "the size is divided by √2 · n_layers: the root reaches the 2 alone",
+        "Both factors stand under the root. Try 8 layers: the divisor is 4.",
+        _variant(divisor=lambda n_layers: math.sqrt(2) * n_layers),
+    ),
+    Misconception(
+        "twice-the-root",
+        "the size is divided by 2 · √n_layers: the 2 stands outside the root",
+        "Both factors stand under the root. Try 8 layers: the divisor is 4.",
+        _variant(divisor=lambda n_layers: 2 * math.sqrt(n_layers)),
+    ),
+    Misconception(
+        "multiplied-by-layers",
+        "the size is divided by √2 and then multiplied by n_layers: brackets are missing",
+        "Division and multiplication are done from left to right. Put what you divide by in brackets.",
+        _variant(divisor=lambda n_layers: math.sqrt(2) / n_layers),
+    ),
+    Misconception(
+        "one-layer-more",
+        "one addition too many is counted",
+        "Two for each block, and none besides.",
+        _variant(divisor=lambda n_layers: math.sqrt(2 * n_layers + 1)),
+    ),
+    Misconception(
+        "one-over-the-root",
+        "the layers that add to the stream do not see `init_std`",
+        "Start from `init_std` and make it smaller.",
+        _one_over_the_root,
+    ),
+    Misconception(
+        "outputs-two-hundredths",
+        "the layers that add to the stream start from 0.02 whatever `init_std` says",
+        "0.02 is only the default.",
+        _outputs_two_hundredths,
+    ),
+    Misconception(
+        "block-norms-drawn",
+        "only the norm after the last block is recognised as one",
+        "The blocks' norms are called attention_norm and feedforward_norm.",
+        _variant(constant=lambda name: name.startswith("norm.") or name.endswith("bias")),
+    ),
+    Misconception(
+        "variances",
+        "these are variances, not standard deviations",
+        "A variance is the square of what is asked for.",
+        _variances,
+    ),
+    Misconception(
+        "nothing-for-constants",
+        "nothing comes back for biases and norms",
+        "A constant has no spread. Which number says so?",
+        _nothing_for_constants,
+    ),
+    Misconception(
+        "fixed-piece",
+        "a piece of the name is read that not every name has",
+        "Names have two to four pieces, and more dots in blocks. Count from the end.",
+        _fixed_piece,
     ),
 )
 

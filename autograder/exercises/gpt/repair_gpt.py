@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -153,6 +153,27 @@ class NormedWithPositions(SmallGPT):
         return x @ self.token_embedding.weight.T
 
 
+def _in_turn(order: Callable[[int], Iterable[int]]) -> type[SmallGPT]:
+    """All is repaired, and the blocks work in this order."""
+
+    class InTurn(SmallGPT):
+        def forward(self, tokens):
+            x = self.token_embedding(tokens) + self.positions(tokens.shape[1])
+            for i in order(len(self.blocks)):
+                x = self.blocks[i](x, is_causal=True)
+            return self.norm(x) @ self.token_embedding.weight.T
+
+    return InTurn
+
+
+class PositionsLast(SmallGPT):
+    def forward(self, tokens):
+        x = self.token_embedding(tokens)
+        for block in self.blocks:
+            x = block(x, is_causal=True)
+        return self.norm(x + self.positions(tokens.shape[1])) @ self.token_embedding.weight.T
+
+
 MISCONCEPTIONS = (
     Misconception(
         "nothing-repaired",
@@ -231,6 +252,48 @@ MISCONCEPTIONS = (
         "the positions are added once more before the head",
         "Everything that the blocks need to know comes in front of them.",
         _variant(extra=True),
+    ),
+    Misconception(
+        "only-the-positions",
+        "one bug is repaired, the positions, and three are left",
+        "Change the last token: which logits may change? Then ask what the head reads.",
+        _variant(norm="first", causal=False, shift=1),
+    ),
+    Misconception(
+        "only-the-order",
+        "one bug is repaired, the order of the blocks, and three are left",
+        "Change the last token: which logits may change? Then count how often the positions are added.",
+        _variant(norm="first", once=False, causal=False),
+    ),
+    Misconception(
+        "norm-gone",
+        "the norm is gone altogether",
+        "It stood in the wrong place. The head needs it.",
+        _variant(norm="none"),
+    ),
+    Misconception(
+        "backwards",
+        "the blocks work in the reverse order",
+        "The first turn of the loop should use the first block.",
+        _in_turn(lambda n: reversed(range(n))),
+    ),
+    Misconception(
+        "first-block-left-out",
+        "the first block never works",
+        "`range(1, n)` begins at 1, and lists begin at 0.",
+        _in_turn(lambda n: range(1, n)),
+    ),
+    Misconception(
+        "last-block-left-out",
+        "the last block never works",
+        "`range(n)` ends at n − 1 by itself.",
+        _in_turn(lambda n: range(n - 1)),
+    ),
+    Misconception(
+        "positions-behind-the-blocks",
+        "the positions are added behind the blocks, where none of them can use them",
+        "The blocks need to know the places: add them first.",
+        PositionsLast,
     ),
 )
 

@@ -33,6 +33,10 @@ def _begin(model: GPT, tokens: Tensor) -> Tensor:
     return _embedded(model, tokens) + _positions(model, tokens)
 
 
+def _dropped(model: GPT, x: Tensor) -> Tensor:
+    return model.dropout(x)
+
+
 def _through(model: GPT, x: Tensor, tokens: Tensor) -> Tensor:
     for block in model.blocks:
         x = block(x, is_causal=True)
@@ -43,10 +47,12 @@ def _end(model: GPT, x: Tensor) -> Tensor:
     return model.head(model.norm(x))
 
 
-def _variant(begin: Step = _begin, through: Step = _through, end: Step = _end) -> type[GPT]:
+def _variant(
+    begin: Step = _begin, dropped: Step = _dropped, through: Step = _through, end: Step = _end
+) -> type[GPT]:
     class WrongGPT(GPT):
         def forward(self, tokens):
-            return end(self, through(self, begin(self, tokens), tokens))
+            return end(self, through(self, dropped(self, begin(self, tokens)), tokens))
 
     return WrongGPT
 
@@ -83,11 +89,72 @@ def _length_from_axis_0(model: GPT, tokens: Tensor) -> Tensor:
     return _embedded(model, tokens) + table[: tokens.shape[0]]
 
 
+def _waves_scaled_too(model: GPT, tokens: Tensor) -> Tensor:
+    x = model.token_embedding(tokens) + _positions(model, tokens)
+    return x if model.config.positions == "learned" else x * math.sqrt(model.config.d_model)
+
+
+def _waves_forgotten(model: GPT, tokens: Tensor) -> Tensor:
+    x = _embedded(model, tokens)
+    return x + _positions(model, tokens) if model.config.positions == "learned" else x
+
+
+def _whole_table(model: GPT, tokens: Tensor) -> Tensor:
+    table = model.positions.weight if model.config.positions == "learned" else model.position_table
+    return _embedded(model, tokens) + table
+
+
+def _places_by_token(model: GPT, tokens: Tensor) -> Tensor:
+    table = model.positions.weight if model.config.positions == "learned" else model.position_table
+    return _embedded(model, tokens) + table[tokens.clamp(max=len(table) - 1)]
+
+
+def _tokens_handed_over(model: GPT, tokens: Tensor) -> Tensor:
+    if model.config.positions == "learned":
+        return model.token_embedding(tokens) + model.positions(tokens)
+    return _begin(model, tokens)
+
+
 def _detached(model: GPT, tokens: Tensor) -> Tensor:
     return _begin(model, tokens).detach()
 
 
+# --- Dropped, or not
+
+
+def _not_dropped(model: GPT, x: Tensor) -> Tensor:
+    return x
+
+
+class DroppedBeforePositions(GPT):
+    def forward(self, tokens):
+        x = self.dropout(_embedded(self, tokens)) + _positions(self, tokens)
+        return _end(self, _through(self, x, tokens))
+
+
+class DroppedAtTheEnd(GPT):
+    def forward(self, tokens):
+        x = self.norm(_through(self, _begin(self, tokens), tokens))
+        return self.head(self.dropout(x))
+
+
 # --- Through the blocks
+
+
+def _results_lost(model: GPT, x: Tensor, tokens: Tensor) -> Tensor:
+    for block in model.blocks:
+        block(x, is_causal=True)
+    return x
+
+
+def _causal_as_mask(model: GPT, x: Tensor, tokens: Tensor) -> Tensor:
+    for block in model.blocks:
+        x = block(x, True)
+    return x
+
+
+def _list_called(model: GPT, x: Tensor, tokens: Tensor) -> Tensor:
+    return model.blocks(x)
 
 
 def _unmasked(model: GPT, x: Tensor, tokens: Tensor) -> Tensor:
@@ -161,6 +228,26 @@ def _probabilities(model: GPT, x: Tensor) -> Tensor:
     return torch.softmax(_end(model, x), dim=-1)
 
 
+def _log_probabilities(model: GPT, x: Tensor) -> Tensor:
+    return torch.log_softmax(_end(model, x), dim=-1)
+
+
+def _best_token(model: GPT, x: Tensor) -> Tensor:
+    return _end(model, x).argmax(dim=-1)
+
+
+def _no_head(model: GPT, x: Tensor) -> Tensor:
+    return model.norm(x)
+
+
+def _always_tied(model: GPT, x: Tensor) -> Tensor:
+    return model.norm(x) @ model.token_embedding.weight.T
+
+
+def _head_not_turned(model: GPT, x: Tensor) -> Tensor:
+    return model.norm(x) @ model.head.weight
+
+
 def _last_place(model: GPT, x: Tensor) -> Tensor:
     return _end(model, x)[:, -1]
 
@@ -175,7 +262,7 @@ def _scaled_down(model: GPT, x: Tensor) -> Tensor:
 
 class NormFirst(GPT):
     def forward(self, tokens):
-        return self.head(_through(self, self.norm(_begin(self, tokens)), tokens))
+        return self.head(_through(self, self.norm(self.dropout(_begin(self, tokens))), tokens))
 
 
 # --- At the edges: right on most inputs
@@ -269,6 +356,72 @@ MISCONCEPTIONS = (
         _variant(begin=_learned_only),
     ),
     Misconception(
+        "waves-scaled-too",
+        "the fixed waves are multiplied by √d_model as well",
+        "The factor brings the tokens' vectors up to the waves. The waves stay as they are.",
+        _variant(begin=_waves_scaled_too),
+    ),
+    Misconception(
+        "waves-forgotten",
+        "with sinusoidal positions the waves are never added",
+        "Both kinds of positions are added. Only where they come from differs.",
+        _variant(begin=_waves_forgotten),
+    ),
+    Misconception(
+        "whole-table",
+        "the whole table of positions is added, however short the text is",
+        "A text of five tokens needs five rows of the table: the first five.",
+        _variant(begin=_whole_table),
+    ),
+    Misconception(
+        "places-by-token",
+        "the row of the position table is chosen by the token, not by its place",
+        "Which token it is says the token embedding. The position table is asked where it stands.",
+        _variant(begin=_places_by_token),
+    ),
+    Misconception(
+        "tokens-handed-over",
+        "`self.positions` is called with the tokens",
+        "It takes a plain number: how many places there are.",
+        _variant(begin=_tokens_handed_over),
+    ),
+    Misconception(
+        "not-dropped",
+        "`self.dropout` is never applied",
+        "In evaluation it does nothing, so only a model in training shows that it is missing.",
+        _variant(dropped=_not_dropped),
+    ),
+    Misconception(
+        "dropped-before-positions",
+        "dropout comes before the positions are added",
+        "Add first: what is dropped is part of the stream, places included.",
+        DroppedBeforePositions,
+    ),
+    Misconception(
+        "dropped-at-the-end",
+        "dropout stands behind the blocks, not in front of them",
+        "Follow the order of the exercise: look up, add, drop, then the blocks.",
+        DroppedAtTheEnd,
+    ),
+    Misconception(
+        "results-lost",
+        "what the blocks return is not kept",
+        "A block changes nothing that you hand it: it returns a new stream. Give that a name.",
+        _variant(through=_results_lost),
+    ),
+    Misconception(
+        "causal-as-mask",
+        "`is_causal` is handed over in the place of the mask",
+        "The second place belongs to a mask. Pass `is_causal` by its name.",
+        _variant(through=_causal_as_mask),
+    ),
+    Misconception(
+        "list-called",
+        "the list of blocks is called as if it were one layer",
+        "A `ModuleList` only holds its modules. Loop over it.",
+        _variant(through=_list_called),
+    ),
+    Misconception(
         "no-mask",
         "the blocks see the future",
         "A block hides the future only when it is asked to.",
@@ -321,6 +474,36 @@ MISCONCEPTIONS = (
         "softmax has been applied, so these are probabilities",
         "The model stops at the logits: the loss and the sampling do the rest.",
         _variant(end=_probabilities),
+    ),
+    Misconception(
+        "log-probabilities",
+        "log-softmax has been applied",
+        "The model stops at the logits: the loss takes the logarithm itself.",
+        _variant(end=_log_probabilities),
+    ),
+    Misconception(
+        "best-token",
+        "only the number of the best token comes back",
+        "A score for every token of the vocabulary is wanted. Choosing comes later.",
+        _variant(end=_best_token),
+    ),
+    Misconception(
+        "no-head",
+        "the head is missing: the stream comes back",
+        "The last axis should be as long as the vocabulary.",
+        _variant(end=_no_head),
+    ),
+    Misconception(
+        "always-tied",
+        "the token embedding is always the head",
+        "With `tie_weights=False` the head has a matrix of its own, and `self.head` knows which it is.",
+        _variant(end=_always_tied),
+    ),
+    Misconception(
+        "head-not-turned",
+        "the stream is multiplied by the head's matrix as it is stored",
+        "A linear layer stores (outputs, inputs). Call `self.head`, or turn the matrix.",
+        _variant(end=_head_not_turned),
     ),
     Misconception(
         "last-place-only",

@@ -29,6 +29,7 @@ def _case(*parts: bytes, others: tuple[bytes, ...] = (b"q",), g: torch.Generator
 def _whole_characters(g: torch.Generator) -> Iterator[Case]:
     some = bytes(letters(g, 5))
     yield _case(some[:2], some[2:3], b" ", some[3:], g=g)
+    yield _case(b" " + some[:2], b" " + some[2:], b"\n", g=g)
     yield _case(chr(number(g, 0xE0, 0xF6)).encode(), some[:2], chr(number(g, 0x4E00, 0x9F00)).encode(), g=g)
 
 
@@ -44,6 +45,7 @@ def _invalid(g: torch.Generator) -> Iterator[Case]:
     yield _case(letter, bytes([number(g, 0x80, 0xBF)]), letter, g=g)
     yield _case(letter, chr(number(g, 0x1F600, 0x1F640)).encode()[:3], g=g)
     yield _case(b"\xff", letter, b"\xc3", letter, g=g)
+    yield _case(letter, b"\x80\x81", b"\xff", g=g)  # a mark for each
 
 
 def _nothing(g: torch.Generator) -> Iterator[Case]:
@@ -99,6 +101,72 @@ def _ascii(tokens, vocabulary):
 
 def _a_list(tokens, vocabulary):
     return [vocabulary[token].decode("utf-8", "replace") for token in tokens]
+
+
+def _stripped(tokens, vocabulary):
+    return _joined(tokens, vocabulary).decode("utf-8", "replace").strip()
+
+
+def _one_mark_a_run(tokens, vocabulary):
+    text = _joined(tokens, vocabulary).decode("utf-8", "replace")
+    while "\ufffd\ufffd" in text:
+        text = text.replace("\ufffd\ufffd", "\ufffd")
+    return text
+
+
+def _backwards(tokens, vocabulary):
+    return _joined(tokens[::-1], vocabulary).decode("utf-8", "replace")
+
+
+def _each_token_once(tokens, vocabulary):
+    return _joined(dict.fromkeys(tokens), vocabulary).decode("utf-8", "replace")
+
+
+def _whole_vocabulary(tokens, vocabulary):
+    return b"".join(vocabulary.values()).decode("utf-8", "replace")
+
+
+def _tokens_as_characters(tokens, vocabulary):
+    return "".join(map(chr, tokens))
+
+
+def _tokens_as_numbers(tokens, vocabulary):
+    return " ".join(map(str, tokens))
+
+
+def _bytes_joined_as_text(tokens, vocabulary):
+    return "".join(vocabulary[token] for token in tokens)
+
+
+def _ignored_token_by_token(tokens, vocabulary):
+    return "".join(vocabulary[token].decode("utf-8", "ignore") for token in tokens)
+
+
+def _otherwise(tokens, vocabulary, instead):
+    try:
+        return _joined(tokens, vocabulary).decode("utf-8")
+    except UnicodeDecodeError:
+        return instead(_joined(tokens, vocabulary))
+
+
+def _otherwise_latin_1(tokens, vocabulary):
+    return _otherwise(tokens, vocabulary, lambda data: data.decode("latin-1"))
+
+
+def _otherwise_nothing(tokens, vocabulary):
+    return _otherwise(tokens, vocabulary, lambda data: "")
+
+
+def _otherwise_one_mark(tokens, vocabulary):
+    return _otherwise(tokens, vocabulary, lambda data: "\ufffd")
+
+
+def _none_for_nothing(tokens, vocabulary):
+    return _joined(tokens, vocabulary).decode("utf-8", "replace") if tokens else None
+
+
+def _surrogates(tokens, vocabulary):
+    return _joined(tokens, vocabulary).decode("utf-8", "surrogateescape")
 
 
 MISCONCEPTIONS = (
@@ -167,6 +235,90 @@ MISCONCEPTIONS = (
         "the result is a list with one text for each token",
         "One text is wanted. And join the bytes, not the texts.",
         _a_list,
+    ),
+    Misconception(
+        "stripped",
+        "blanks and line ends at both ends are cut off",
+        "They were in the text, and must come back.",
+        _stripped,
+    ),
+    Misconception(
+        "one-mark-a-run",
+        "several marks for invalid bytes in a row are made into one",
+        "`decode` says how many marks there should be. Leave them as they are.",
+        _one_mark_a_run,
+    ),
+    Misconception(
+        "backwards",
+        "the tokens are read from the last to the first",
+        "Join them in the order in which they stand.",
+        _backwards,
+    ),
+    Misconception(
+        "each-token-once",
+        "a token that comes again is left out",
+        "Every place of the list counts, also with a token that was there before.",
+        _each_token_once,
+    ),
+    Misconception(
+        "whole-vocabulary",
+        "all of the vocabulary is joined, not the tokens that are given",
+        "Go through `tokens`, and look each one up.",
+        _whole_vocabulary,
+    ),
+    Misconception(
+        "tokens-as-characters",
+        "the tokens' numbers are taken for characters",
+        "A token's number is its place in the vocabulary. The bytes stand there.",
+        _tokens_as_characters,
+    ),
+    Misconception(
+        "tokens-as-numbers",
+        "the tokens' numbers are written out",
+        "Look each of them up in the vocabulary.",
+        _tokens_as_numbers,
+    ),
+    Misconception(
+        "bytes-joined-as-text",
+        "bytes are joined with an empty text",
+        "A text joins texts. Bytes are joined with empty bytes.",
+        _bytes_joined_as_text,
+    ),
+    Misconception(
+        "ignored-token-by-token",
+        "each token is decoded on its own, and what is no character of its own vanishes",
+        "A character may be spread over two tokens. Join the bytes first.",
+        _ignored_token_by_token,
+    ),
+    Misconception(
+        "otherwise-latin-1",
+        "a text with one invalid byte is read as Latin-1 from end to end",
+        "Then every é of it is lost as well. Only the invalid bytes should be marked.",
+        _otherwise_latin_1,
+    ),
+    Misconception(
+        "otherwise-nothing",
+        "one invalid byte makes the whole text vanish",
+        "Only the invalid bytes should be marked. `decode` does that, with no `try` at all.",
+        _otherwise_nothing,
+    ),
+    Misconception(
+        "otherwise-one-mark",
+        "one invalid byte turns the whole text into a single mark",
+        "Only the invalid bytes should be marked. `decode` does that, with no `try` at all.",
+        _otherwise_one_mark,
+    ),
+    Misconception(
+        "none-for-nothing",
+        "`None` comes back where the text is empty",
+        "No tokens make the empty text.",
+        _none_for_nothing,
+    ),
+    Misconception(
+        "surrogates",
+        "invalid bytes become half characters that cannot be printed",
+        "Python keeps bytes through a text in that way. Here the replacement mark is wanted.",
+        _surrogates,
     ),
 )
 

@@ -46,6 +46,7 @@ def _edges(g: torch.Generator) -> Iterator[Case]:
     a, b, c = letters(g, 3)
     yield _case([], (a, b))
     yield _case([a], (a, b))
+    yield _case([a, b])
     yield _case([b, a, c], (a, b))
     yield _case([a, a, a, b, b, b, b, b], (a, a), (b, b), (257, 257))
     yield _case([c, a, b, a, b, a, b], (a, b), (256, 256))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import torch
@@ -34,6 +35,8 @@ def _edges(g: torch.Generator) -> Iterator[Case]:
     yield _case([], (a, b), g)
     yield _case([a], (a, b), g)
     yield _case([b, a, c, a], (a, b), g)
+    # In decimal the one ends as a begins to look, and the other begins as b does.
+    yield _case([1000 + a, b, a, 10 * b, a, b], (a, b), g)
     yield Case({"tokens": [a, b, c, 256, 257], "pair": (256, 257), "new_token": 258})
 
 
@@ -135,6 +138,64 @@ def _in_place(tokens, pair, new_token):
     return tokens
 
 
+def _single_tokens(tokens, pair, new_token):
+    return [new_token if token in pair else token for token in tokens]
+
+
+def _left_replaced_right_removed(tokens, pair, new_token):
+    return [new_token if token == pair[0] else token for token in tokens if token != pair[1]]
+
+
+def _two_by_two(tokens, pair, new_token):
+    merged = []
+    for place in range(0, len(tokens), 2):
+        both = tokens[place : place + 2]
+        merged += [new_token] if tuple(both) == pair else both
+    return merged
+
+
+def _keeps_the_left(tokens, pair, new_token):
+    return _walk(tokens, lambda p: tuple(tokens[p : p + 2]) == pair, lambda p: [pair[0], new_token])
+
+
+def _at_the_end(tokens, pair, new_token):
+    rest = _walk(tokens, lambda p: tuple(tokens[p : p + 2]) == pair, lambda p: [])
+    return rest + [new_token] * ((len(tokens) - len(rest)) // 2)
+
+
+def _shrinks_under_the_loop(tokens, pair, new_token):
+    merged = list(tokens)
+    for place in range(len(merged) - 1):
+        if (merged[place], merged[place + 1]) == pair:
+            merged[place : place + 2] = [new_token]
+    return merged
+
+
+def _new_ones_merged_again(tokens, pair, new_token):
+    return _correct(_correct(tokens, pair, new_token), (new_token, new_token), new_token)
+
+
+def _next_free_number(tokens, pair, new_token):
+    return _correct(tokens, pair, max([255, *tokens]) + 1)
+
+
+def _sum_of_the_pair(tokens, pair, new_token):
+    return _correct(tokens, pair, sum(pair))
+
+
+def _pair_kept_as_one(tokens, pair, new_token):
+    return _correct(tokens, pair, pair)
+
+
+def _list_in_the_list(tokens, pair, new_token):
+    return _correct(tokens, pair, [new_token])
+
+
+def _digits_as_text(tokens, pair, new_token):
+    text = " ".join(map(str, tokens)).replace(f"{pair[0]} {pair[1]}", str(new_token))
+    return [int(number) for number in text.split()]
+
+
 MISCONCEPTIONS = (
     Misconception(
         "overlapping",
@@ -214,6 +275,78 @@ MISCONCEPTIONS = (
         "Fill a list of your own: the caller may still need the old one.",
         _in_place,
     ),
+    Misconception(
+        "single-tokens",
+        "each token of the pair is replaced on its own",
+        "Only both together, side by side and in this order, become the new token.",
+        _single_tokens,
+    ),
+    Misconception(
+        "right-ones-removed",
+        "every left token is replaced and every right one removed, also where they stand alone",
+        "Compare two neighbours at a time.",
+        _left_replaced_right_removed,
+    ),
+    Misconception(
+        "two-by-two",
+        "the tokens are taken two by two, so a pair that begins at an odd place is missed",
+        "A pair may begin anywhere. Move by two only after a merge.",
+        _two_by_two,
+    ),
+    Misconception(
+        "keeps-the-left",
+        "the left token of the pair stays in front of the new one",
+        "The new token stands for both.",
+        _keeps_the_left,
+    ),
+    Misconception(
+        "at-the-end",
+        "the new tokens stand at the end of the list",
+        "The new token takes the pair's place.",
+        _at_the_end,
+    ),
+    Misconception(
+        "shrinks-under-the-loop",
+        "the list gets shorter under a loop that still counts on its old length",
+        "`range(len(…))` is worked out once. Fill a new list, or use a `while` loop.",
+        _shrinks_under_the_loop,
+    ),
+    Misconception(
+        "new-ones-merged-again",
+        "two new tokens side by side are merged once more",
+        "Only the given pair is merged. What to merge next is decided by counting anew.",
+        _new_ones_merged_again,
+    ),
+    Misconception(
+        "next-free-number",
+        "the new token is chosen here, as the next free number",
+        "The third argument says which token to write.",
+        _next_free_number,
+    ),
+    Misconception(
+        "sum-of-the-pair",
+        "the two numbers are added",
+        "They are names, not amounts. The third argument says which token to write.",
+        _sum_of_the_pair,
+    ),
+    Misconception(
+        "pair-kept-as-one",
+        "the pair itself stands in the list, as a tuple",
+        "One number is to take its place: the new token.",
+        _pair_kept_as_one,
+    ),
+    Misconception(
+        "list-in-the-list",
+        "the new token stands in a list of its own inside the list",
+        "`append` puts in what it is given, brackets included.",
+        _list_in_the_list,
+    ),
+    Misconception(
+        "digits-as-text",
+        "the numbers are joined as text, where 97 is also found at the end of 1097",
+        "Compare whole tokens: numbers, not their digits.",
+        _digits_as_text,
+    ),
 )
 
 
@@ -258,7 +391,13 @@ def _as_text(tokens, pair, new_token):
     return [ord(character) for character in text]
 
 
+def _regular_expression(tokens, pair, new_token):
+    both = re.escape(chr(pair[0]) + chr(pair[1]))
+    return [ord(character) for character in re.sub(both, chr(new_token), "".join(map(chr, tokens)))]
+
+
 ALTERNATIVES = (
+    Alternative("tokens as characters, and a regular expression", _regular_expression),
     Alternative("on a copy, in place", _correct),
     Alternative("looking back at the last token", _looking_back),
     Alternative("an iterator that skips", _with_an_iterator),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import torch
 
@@ -112,6 +112,71 @@ def _never_begun(pieces):
     return counts
 
 
+def _list_of_items(pieces):
+    return list(_count(pair for part in pieces for pair in pairwise(part)).items())
+
+
+def _most_common(pieces):
+    return Counter(pair for part in pieces for pair in pairwise(part)).most_common()
+
+
+def _lists_as_keys(pieces):
+    counts = {}
+    for part in pieces:
+        for i in range(len(part) - 1):
+            pair = part[i : i + 2]
+            counts[pair] = counts.get(pair, 0) + 1
+    return counts
+
+
+def _first_missing(pieces):
+    return _count((part[i], part[i + 1]) for part in pieces for i in range(1, len(part) - 1))
+
+
+def _past_the_end(pieces):
+    return _count((part[i], part[i + 1]) for part in pieces for i in range(len(part)))
+
+
+def _last_piece_only(pieces):
+    counts = {}
+    for part in pieces:
+        counts = _count(pairwise(part))
+    return counts
+
+
+def _later_pieces_overwrite(pieces):
+    counts = {}
+    for part in pieces:
+        counts.update(_count(pairwise(part)))
+    return counts
+
+
+def _mirrored(pieces):
+    return _count((right, left) for part in pieces for left, right in pairwise(part))
+
+
+def _starts_at_zero(pieces):
+    return {pair: n - 1 for pair, n in _count(p for part in pieces for p in pairwise(part)).items()}
+
+
+def _equal_neighbours_left_out(pieces):
+    return _count((a, b) for part in pieces for a, b in pairwise(part) if a != b)
+
+
+def _only_repeated(pieces):
+    return {pair: n for pair, n in _count(p for part in pieces for p in pairwise(part)).items() if n > 1}
+
+
+def _pieces_paired(pieces):
+    return _count(pairwise(map(tuple, pieces)))
+
+
+def _first_piece_only(pieces):
+    for part in pieces:
+        return _count(pairwise(part))
+    return {}
+
+
 MISCONCEPTIONS = (
     Misconception(
         "across-pieces",
@@ -191,6 +256,84 @@ MISCONCEPTIONS = (
         "The first time, the pair is not in the dict, and there is nothing that one could be added to.",
         _never_begun,
     ),
+    Misconception(
+        "list-of-items",
+        "a list of pairs and counts comes back, not a dict",
+        "Whoever asks for the count of a pair wants to look it up: return the dict itself.",
+        _list_of_items,
+    ),
+    Misconception(
+        "most-common",
+        "a list comes back, sorted by count",
+        "`most_common` makes a list. The `Counter` itself is a dict.",
+        _most_common,
+    ),
+    Misconception(
+        "lists-as-keys",
+        "a list is used as a key",
+        "A slice of a list is a list, and a key must not change: `tuple(…)` makes one of it that cannot.",
+        _lists_as_keys,
+    ),
+    Misconception(
+        "first-missing",
+        "the first pair of each piece is left out",
+        "Where does a list begin: at 0, or at 1?",
+        _first_missing,
+    ),
+    Misconception(
+        "past-the-end",
+        "the last token is asked for its right neighbour",
+        "The last place has nothing on its right. Up to which place may a pair begin?",
+        _past_the_end,
+    ),
+    Misconception(
+        "last-piece-only",
+        "only the last piece is counted",
+        "The counting begins anew with every piece: make the dict once, before the loop.",
+        _last_piece_only,
+    ),
+    Misconception(
+        "first-piece-only",
+        "only the first piece is counted",
+        "A `return` inside the loop ends it. How far is it indented?",
+        _first_piece_only,
+    ),
+    Misconception(
+        "later-pieces-overwrite",
+        "a later piece overwrites the counts of those before it",
+        "`update` of a dict replaces. Counts must add up over the pieces.",
+        _later_pieces_overwrite,
+    ),
+    Misconception(
+        "mirrored",
+        "the right token stands first in the key",
+        "The key is (left, right), as they stand in the text.",
+        _mirrored,
+    ),
+    Misconception(
+        "starts-at-zero",
+        "every count is one too small",
+        "The first time that a pair is seen, it has been seen once.",
+        _starts_at_zero,
+    ),
+    Misconception(
+        "equal-neighbours-left-out",
+        "two equal tokens side by side are not counted",
+        "`ll` is a pair like any other.",
+        _equal_neighbours_left_out,
+    ),
+    Misconception(
+        "only-repeated",
+        "pairs that occur once are left out",
+        "They may be rare, but they are there.",
+        _only_repeated,
+    ),
+    Misconception(
+        "pieces-paired",
+        "whole pieces are paired with their neighbours, not the tokens within them",
+        "`pieces` is a list of lists: one more loop is needed.",
+        _pieces_paired,
+    ),
 )
 
 
@@ -225,7 +368,13 @@ def _list_count(pieces):
     return {pair: pairs.count(pair) for pair in set(pairs)}
 
 
+def _sorted_and_grouped(pieces):
+    pairs = sorted(pair for part in pieces for pair in pairwise(part))
+    return {pair: len(list(equal)) for pair, equal in groupby(pairs)}
+
+
 ALTERNATIVES = (
+    Alternative("sorted and grouped", _sorted_and_grouped),
     Alternative("a Counter over all pairs", _counter),
     Alternative("places instead of pairs", _indices),
     Alternative("a defaultdict", _default_dict),

@@ -19,6 +19,8 @@ def _clear(g: torch.Generator) -> Iterator[Case]:
     yield Case({"pieces": [[a, b, c]] * 4 + [[a, b]] + [[d, c]] * 2, "n_merges": 3})
     times = number(g, 3, 5)
     yield Case({"pieces": [[a, b, a, b, c]] * times + [[d, a, b]] * (times - 2), "n_merges": 1})
+    # A pair with the new token is more frequent than one of bytes, and no piece comes twice.
+    yield Case({"pieces": [[a, b, c], [d, a, b, c], [a, b, d], [c, d]], "n_merges": 2})
     # Two pieces side by side would make the pair (c, a) the most frequent.
     yield Case({"pieces": [[a, b, c]] * 3 + [[a, d, c]] * 2 + [[a, b]], "n_merges": 2})
 
@@ -34,6 +36,7 @@ def _ends(g: torch.Generator) -> Iterator[Case]:
     a, b, c = letters(g, 3)
     yield Case({"pieces": [[a, b, c], [a, b]], "n_merges": 9})
     yield Case({"pieces": [[a, a, a, a]], "n_merges": 5})
+    yield Case({"pieces": [[a, a, a]], "n_merges": 2})  # from the left: what is left over stands on the right
     yield Case({"pieces": [[a], []], "n_merges": 2})
     yield Case({"pieces": [[a, b]], "n_merges": 0})
 
@@ -154,6 +157,91 @@ def _in_place(pieces, n_merges):
     return merges
 
 
+def _right_token_first(pieces, n_merges):
+    return _learned(
+        pieces, n_merges, choose=lambda counts: min(counts, key=lambda p: (-counts[p], p[1], p[0]))
+    )
+
+
+def _last_seen(pieces, n_merges):
+    def choose(counts):
+        most = max(counts.values())
+        return [pair for pair in counts if counts[pair] == most][-1]
+
+    return _learned(pieces, n_merges, choose=choose)
+
+
+def _smallest_sum(pieces, n_merges):
+    return _learned(pieces, n_merges, choose=lambda counts: min(counts, key=lambda p: (-counts[p], sum(p))))
+
+
+def _smallest_tokens(pieces, n_merges):
+    return _learned(pieces, n_merges, choose=min)
+
+
+def _first_piece_only(pieces, n_merges):
+    return _learned(pieces[:1], n_merges)
+
+
+def _one_too_few(pieces, n_merges):
+    return _learned(pieces, n_merges - 1)
+
+
+def _from_255(pieces, n_merges):
+    return _learned(pieces, n_merges, first=255)
+
+
+def _always_256(pieces, n_merges):
+    return _learned(pieces, n_merges, step=0)
+
+
+def _after_the_largest(pieces, n_merges):
+    return _learned(
+        pieces, n_merges, first=max((token for piece in pieces for token in piece), default=0) + 1
+    )
+
+
+def _counts_as_tokens(pieces, n_merges):
+    merges = {}
+    for token in _learned(pieces, n_merges).items():
+        counts = _counted(pieces)
+        merges[token[0]] = counts[token[0]]
+        pieces = [_merged(piece, *token) for piece in pieces]
+    return merges
+
+
+def _first_place_only(pieces, n_merges):
+    merges = {}
+    for token in range(256, 256 + n_merges):
+        counts = _counted(pieces)
+        if not counts:
+            break
+        pair = _smallest(counts)
+        pieces = [_once(piece, pair, token) for piece in pieces]
+        merges[pair] = token
+    return merges
+
+
+def _once(piece, pair, token):
+    for place, both in enumerate(pairwise(piece)):
+        if both == pair:
+            return [*piece[:place], token, *piece[place + 2 :]]
+    return piece
+
+
+def _runs_from_the_right(pieces, n_merges):
+    mirrored = [piece[::-1] for piece in pieces]
+
+    def choose(counts):
+        return min(counts, key=lambda pair: (-counts[pair], pair[::-1]))
+
+    return {pair[::-1]: token for pair, token in _learned(mirrored, n_merges, choose=choose).items()}
+
+
+def _with_the_pieces(pieces, n_merges):
+    return _learned(pieces, n_merges), pieces
+
+
 MISCONCEPTIONS = (
     Misconception(
         "first-seen",
@@ -253,6 +341,84 @@ MISCONCEPTIONS = (
         "the list `pieces` that was given is changed",
         "Give the merged pieces a list of their own: the caller may want to train again.",
         _in_place,
+    ),
+    Misconception(
+        "right-token-first",
+        "among equally frequent pairs the right tokens are compared first",
+        "Tuples are compared from the left, and so are pairs in our rule.",
+        _right_token_first,
+    ),
+    Misconception(
+        "last-seen",
+        "among equally frequent pairs the one that was seen last is taken",
+        "Our rule for ties looks at the tokens, so that the order of the text does not matter.",
+        _last_seen,
+    ),
+    Misconception(
+        "smallest-sum",
+        "among equally frequent pairs the one with the smaller sum is taken",
+        "Compare the left tokens, and only where they are equal the right ones.",
+        _smallest_sum,
+    ),
+    Misconception(
+        "smallest-tokens",
+        "the pair with the smallest tokens is taken, however rare it is",
+        "`min` of a dict looks at its keys. Give it a `key` that looks at the counts first.",
+        _smallest_tokens,
+    ),
+    Misconception(
+        "first-piece-only",
+        "only the first piece is looked at",
+        "Counting and merging both go over all the pieces.",
+        _first_piece_only,
+    ),
+    Misconception(
+        "one-too-few",
+        "there is one merge too few",
+        "Count the rounds of your loop for `n_merges` = 1.",
+        _one_too_few,
+    ),
+    Misconception(
+        "from-255",
+        "the first new token is 255, which is a byte already",
+        "The bytes are 0 to 255. Which number is free next?",
+        _from_255,
+    ),
+    Misconception(
+        "always-256",
+        "every merge makes the token 256",
+        "Each round needs a number of its own: one more than the round before.",
+        _always_256,
+    ),
+    Misconception(
+        "after-the-largest",
+        "the first new token is the next after the largest in the text",
+        "Another text may hold the other bytes: all 256 of them have their numbers already.",
+        _after_the_largest,
+    ),
+    Misconception(
+        "counts-as-tokens",
+        "the dict leads from the pair to its count, not to its new token",
+        "The count only helps to choose. What takes the pair's place?",
+        _counts_as_tokens,
+    ),
+    Misconception(
+        "first-place-only",
+        "in each piece the pair is merged at one place only",
+        "A round merges the pair everywhere: the function from exercise 1.3 does.",
+        _first_place_only,
+    ),
+    Misconception(
+        "runs-from-the-right",
+        "runs are merged from the right",
+        "In aaa the pair that begins first is taken, as in exercise 1.3.",
+        _runs_from_the_right,
+    ),
+    Misconception(
+        "with-the-pieces",
+        "the pieces come back as well",
+        "The merges alone are asked for: one dict.",
+        _with_the_pieces,
     ),
 )
 

@@ -104,6 +104,63 @@ def _limit_excluded(code_point):
     )
 
 
+def _marked(*marks: int):
+    """The right digits, with these marks on the first byte for two, three and four bytes."""
+
+    def utf8_bytes(code_point):
+        first, *rest = _written(code_point)
+        if not rest:
+            return bytes([first])
+        digit = first - (0xC0, 0xE0, 0xF0)[len(rest) - 1]
+        return bytes([(marks[len(rest) - 1] + digit) % 256, *rest])
+
+    return utf8_bytes
+
+
+def _three_at_most(code_point):
+    if code_point < 0x10000:
+        return _written(code_point)
+    return bytes([(0xE0 + code_point // 4096) % 256, 0x80 + code_point // 64 % 64, 0x80 + code_point % 64])
+
+
+def _text(code_point):
+    return chr(code_point)
+
+
+def _digits_as_text(code_point):
+    return str(code_point).encode()
+
+
+def _binary_as_text(code_point):
+    return format(code_point, "b").encode()
+
+
+def _zeros(code_point):
+    return bytes(code_point) if code_point < 0x80 else _written(code_point)
+
+
+def _higher_digits_kept(code_point):
+    if code_point < 0x800:
+        return _written(code_point)
+    digits = [code_point // 64**place for place in range(2 if code_point < 0x10000 else 3, 0, -1)]
+    mark = 0xE0 if code_point < 0x10000 else 0xF0
+    return bytes([mark + digits[0], *(0x80 + digit for digit in digits[1:]), 0x80 + code_point % 64])
+
+
+def _plain_division(code_point):
+    if code_point < 0x80:
+        return bytes([code_point])
+    return bytes([0xC0 + code_point / 64, 0x80 + code_point % 64])
+
+
+def _always_one_byte(code_point):
+    return bytes([code_point])
+
+
+def _signed(code_point):
+    return chr(code_point).encode("utf-8-sig")
+
+
 MISCONCEPTIONS = (
     Misconception(
         "utf-16",
@@ -177,6 +234,72 @@ MISCONCEPTIONS = (
         "The table says “up to 0x7F”, and 0x7F itself belongs to its row: `<` or `<=`?",
         _limit_excluded,
     ),
+    Misconception(
+        "first-mark-of-two",
+        "the first byte has the mark of two bytes, however many follow",
+        "The number of ones at its front says how many bytes there are: `110`, `1110`, `11110`.",
+        _marked(0xC0, 0xC0, 0xC0),
+    ),
+    Misconception(
+        "first-mark-one-lower",
+        "the first byte has one 1 too few in its mark",
+        "Two bytes begin with `110`. `10` is the mark of those that follow.",
+        _marked(0x80, 0xC0, 0xE0),
+    ),
+    Misconception(
+        "three-at-most",
+        "three bytes are used for everything that does not fit into two",
+        "The last row of the table begins at 0x10000.",
+        _three_at_most,
+    ),
+    Misconception(
+        "text",
+        "a text comes back, not bytes",
+        "The numbers of the bytes are asked for, packed by `bytes([...])`.",
+        _text,
+    ),
+    Misconception(
+        "digits-as-text",
+        "the number's decimal digits are written as characters",
+        "It is the number itself that goes into the byte, not the digits by which we write it.",
+        _digits_as_text,
+    ),
+    Misconception(
+        "binary-as-text",
+        "the number's bits are written as characters, a byte for each",
+        "Eight bits make one byte. `bytes([...])` takes the numbers, not their bits as text.",
+        _binary_as_text,
+    ),
+    Misconception(
+        "zeros",
+        "`bytes(n)` makes n zero bytes",
+        "A list goes into the brackets: `bytes([n])` is the one byte n.",
+        _zeros,
+    ),
+    Misconception(
+        "higher-digits-kept",
+        "the bytes in the middle still hold the digits in front of them",
+        "Each digit in base 64 is below 64. What must be cut off on the left?",
+        _higher_digits_kept,
+    ),
+    Misconception(
+        "plain-division",
+        "`/` makes a float, and a byte is a whole number",
+        "`//` divides whole numbers, and `divmod` gives quotient and remainder at once.",
+        _plain_division,
+    ),
+    Misconception(
+        "always-one-byte",
+        "every number is put into a single byte",
+        "A byte holds 0 to 255, and in UTF-8 only up to 127 alone. Go down the rows of the table.",
+        _always_one_byte,
+    ),
+    Misconception(
+        "with-a-signature",
+        "three bytes stand in front that belong to no character",
+        "That is a file's signature, which some programs write. A character does not have it.",
+        _signed,
+    ),
 )
 
 
@@ -222,7 +345,20 @@ def _loop(code_point):
     return bytes(reversed(out))
 
 
+def _a_bytearray(code_point):
+    if code_point < 0x80:
+        return bytearray([code_point])
+    following = (code_point >= 0x800) + (code_point >= 0x10000) + 1
+    out = bytearray()
+    for _ in range(following):
+        out.insert(0, 0x80 | code_point & 0x3F)
+        code_point >>= 6
+    out.insert(0, (0xC0, 0xE0, 0xF0)[following - 1] | code_point)
+    return out
+
+
 ALTERNATIVES = (
+    Alternative("a bytearray, filled from its end", _a_bytearray),
     Alternative("Python's own encoder", _python_s_own),
     Alternative("shifts and masks", _shifts),
     Alternative("bits as text", _bits_as_text),

@@ -134,6 +134,56 @@ def _last_lost(tokens, merges):
     return by(tokens[:-1], (lambda possible, merges, _: min(possible, key=merges.__getitem__), merges))
 
 
+def _never_done(tokens, merges):
+    while True:
+        pair = min((pair for pair in pairwise(tokens) if pair in merges), key=merges.__getitem__)
+        tokens = merged(tokens, pair, merges[pair])
+
+
+def _every_pair_asked(tokens, merges):
+    tokens = list(tokens)
+    while len(tokens) > 1:
+        pair = min(pairwise(tokens), key=lambda pair: merges[pair])
+        tokens = merged(tokens, pair, merges[pair])
+    return tokens
+
+
+def _lists_as_keys(tokens, merges):
+    tokens = list(tokens)
+    for place in range(len(tokens) - 1):
+        if tokens[place : place + 2] in merges:
+            tokens[place : place + 2] = [merges[tokens[place : place + 2]]]
+    return tokens
+
+
+def _last_learned_first(tokens, merges):
+    tokens = list(tokens)
+    for pair, token in reversed(merges.items()):
+        tokens = merged(tokens, pair, token)
+    return tokens
+
+
+def _largest_sum(tokens, merges):
+    return by(tokens, (lambda possible, merges, tokens: max(possible, key=sum), merges))
+
+
+def _nothing_without_merges(tokens, merges):
+    return (
+        by(tokens, (lambda possible, merges, _: min(possible, key=merges.__getitem__), merges))
+        if merges
+        else []
+    )
+
+
+def _unknown_dropped(tokens, merges):
+    encoded = by(tokens, (lambda possible, merges, _: min(possible, key=merges.__getitem__), merges))
+    return [token for token in encoded if token > 255]
+
+
+def _single_tokens(tokens, merges):
+    return [merges.get(token, token) for token in tokens]
+
+
 MISCONCEPTIONS = (
     Misconception(
         "left-to-right",
@@ -224,5 +274,53 @@ MISCONCEPTIONS = (
         "the last token of the piece is lost",
         "Put the bytes of all tokens together: they must be the bytes you began with.",
         _last_lost,
+    ),
+    Misconception(
+        "never-done",
+        "there is no end: a pair is chosen where none is left",
+        "`min` of nothing is an error. When should the loop stop?",
+        _never_done,
+    ),
+    Misconception(
+        "every-pair-asked",
+        "every pair of neighbours is looked up in `merges`, also those that are not in there",
+        "Most neighbours were never merged. Keep those that are keys, or use `get`.",
+        _every_pair_asked,
+    ),
+    Misconception(
+        "lists-as-keys",
+        "a list is used as a key",
+        "A slice of a list is a list: `tuple(…)` makes a key of it.",
+        _lists_as_keys,
+    ),
+    Misconception(
+        "last-learned-first",
+        "the merges are done in reverse order",
+        "What was learned late is made of what was learned early: begin at the front of the dict.",
+        _last_learned_first,
+    ),
+    Misconception(
+        "largest-sum",
+        "the pair with the largest tokens is merged first",
+        "The tokens of the pair do not decide. Which number says when the pair was learned?",
+        _largest_sum,
+    ),
+    Misconception(
+        "nothing-without-merges",
+        "without any merges nothing comes back",
+        "Then the tokens stay as they are.",
+        _nothing_without_merges,
+    ),
+    Misconception(
+        "unknown-dropped",
+        "tokens that no merge has made are dropped",
+        "A byte that is not merged stays what it is.",
+        _unknown_dropped,
+    ),
+    Misconception(
+        "single-tokens-looked-up",
+        "single tokens are looked up in `merges`",
+        "Its keys are pairs: look at two neighbours at a time.",
+        _single_tokens,
     ),
 )

@@ -166,6 +166,77 @@ def _as_tensor(slopes):
     return torch.tensor(result)
 
 
+def _with_steps(step, start=-1, first=0, last=None):
+    """The way back with another step; started at another number, or without some of the numbers."""
+
+    def gradients(slopes):
+        result = [0.0] * len(slopes)
+        result[start] = 1.0
+        for number in reversed(range(len(slopes))[first:last]):
+            for source, slope in slopes[number]:
+                step(result, number, source, slope)
+        return result
+
+    return gradients
+
+
+def _hand_on(result, number, source, slope):
+    result[source] += slope * result[number]
+
+
+def _divide(result, number, source, slope):
+    result[source] += result[number] / slope
+
+
+def _take_away(result, number, source, slope):
+    result[source] -= slope * result[number]
+
+
+def _exchanged(result, number, source, slope):
+    result[slope] += source * result[number]
+
+
+def _sizes_alone(slopes):
+    return [abs(gradient) for gradient in _with_steps(_hand_on)(slopes)]
+
+
+def _values_forwards(slopes):
+    result = [1.0] + [0.0] * (len(slopes) - 1)
+    for number, own in enumerate(slopes):
+        for source, slope in own:
+            result[number] += slope * result[source]
+    return result
+
+
+def _last_source_only(slopes):
+    return _with_steps(_hand_on)([own[-1:] for own in slopes])
+
+
+def _averaged(slopes):
+    uses = [sum(source == number for own in slopes for source, _ in own) for number in range(len(slopes))]
+    return [g / max(n, 1) for g, n in zip(_with_steps(_hand_on)(slopes), uses, strict=True)]
+
+
+def _whole_numbers(slopes):
+    return [int(gradient) for gradient in _with_steps(_hand_on)(slopes)]
+
+
+def _by_number(slopes):
+    return dict(enumerate(_with_steps(_hand_on)(slopes)))
+
+
+def _without_the_last(slopes):
+    return _with_steps(_hand_on)(slopes)[:-1]
+
+
+def _first_alone(slopes):
+    return _with_steps(_hand_on)(slopes)[0]
+
+
+def _none_for_unused(slopes):
+    return [gradient or None for gradient in _with_steps(_hand_on)(slopes)]
+
+
 MISCONCEPTIONS = (
     Misconception(
         "overwrites",
@@ -251,6 +322,97 @@ MISCONCEPTIONS = (
         "a tensor comes back, not a list",
         "The numbers are right. A plain list of floats is wanted.",
         _as_tensor,
+    ),
+    Misconception(
+        "last-number-left-out",
+        "the walk begins one number too late, so nothing is ever handed on",
+        "The last number is the only one whose gradient you know. Begin there.",
+        _with_steps(_hand_on, last=-1),
+    ),
+    Misconception(
+        "second-number-left-out",
+        "the walk ends one number too early",
+        "`range(n, 1, -1)` ends at 2. Which number must still hand on what it has?",
+        _with_steps(_hand_on, first=2),
+    ),
+    Misconception(
+        "started-at-the-first",
+        "the 1 stands at the first number, not at the last",
+        "How fast does the last number change with itself? That is where the walk begins.",
+        _with_steps(_hand_on, start=0),
+    ),
+    Misconception(
+        "divided",
+        "the gradient is divided by the slope",
+        "If b grows 3 times as fast as a, and the end 2 times as fast as b, how fast does it grow with a?",
+        _with_steps(_divide),
+    ),
+    Misconception(
+        "taken-away",
+        "the shares are subtracted",
+        "Downhill comes later, when weights are changed. Here shares add up.",
+        _with_steps(_take_away),
+    ),
+    Misconception(
+        "pair-read-backwards",
+        "source and slope have changed places",
+        "Each pair is (source, slope). The source is a place in the list, the slope a factor.",
+        _with_steps(_exchanged),
+    ),
+    Misconception(
+        "values-forwards",
+        "a change of the first number is followed forwards through the computation",
+        "That answers another question: how each number moves with the first. Here: how the last moves "
+        "with each.",
+        _values_forwards,
+    ),
+    Misconception(
+        "last-source-only",
+        "only the last source of each number gets a gradient",
+        "Go through all the pairs in the list.",
+        _last_source_only,
+    ),
+    Misconception(
+        "averaged",
+        "the shares of several uses are averaged",
+        "If one nudge reaches the end on two ways, the end feels both of them: add.",
+        _averaged,
+    ),
+    Misconception(
+        "sizes-alone",
+        "every gradient is positive",
+        "A number that makes the end smaller as it grows has a negative gradient.",
+        _sizes_alone,
+    ),
+    Misconception(
+        "whole-numbers",
+        "the gradients are cut to whole numbers",
+        "Slopes have digits behind the point. Leave `int` out.",
+        _whole_numbers,
+    ),
+    Misconception(
+        "by-number",
+        "a dict comes back, not a list",
+        "Place i of a list can stand for number i.",
+        _by_number,
+    ),
+    Misconception(
+        "without-the-last",
+        "the last number's own gradient is missing",
+        "The result has a gradient for every number, the last one included.",
+        _without_the_last,
+    ),
+    Misconception(
+        "first-alone",
+        "only the gradient of the first number comes back",
+        "The result has a gradient for every number.",
+        _first_alone,
+    ),
+    Misconception(
+        "none-for-unused",
+        "`None` stands where a gradient is 0",
+        "A number that nobody uses has no influence at all. Which number says so?",
+        _none_for_unused,
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -109,6 +110,64 @@ def _row_by_row(prediction, target):
     return total / len(prediction)
 
 
+def _one_fewer(prediction, target):
+    return ((prediction - target) ** 2).sum() / (prediction.numel() - 1)
+
+
+def _only_the_target_squared(prediction, target):
+    return (prediction - target**2).mean()
+
+
+def _only_the_prediction_squared(prediction, target):
+    return (prediction**2 - target).mean()
+
+
+def _added(prediction, target):
+    return ((prediction + target) ** 2).mean()
+
+
+def _product(prediction, target):
+    return (prediction * target).mean()
+
+
+def _relative(prediction, target):
+    return (((prediction - target) / target) ** 2).mean()
+
+
+def _cubed(prediction, target):
+    return ((prediction - target) ** 3).mean()
+
+
+def _negative(prediction, target):
+    return -((prediction - target) ** 2).mean()
+
+
+def _the_largest(prediction, target):
+    return ((prediction - target) ** 2).max()
+
+
+def _an_axis_of_one(prediction, target):
+    return ((prediction - target) ** 2).mean()[None]
+
+
+def _matrix_product(prediction, target):
+    error = prediction - target
+    return error @ error / len(error)
+
+
+def _math_functions(prediction, target):
+    return math.pow(prediction - target, 2)
+
+
+def _made_anew(prediction, target):
+    pairs = zip(prediction.flatten().tolist(), target.flatten().tolist(), strict=True)
+    return torch.tensor([(p - t) ** 2 for p, t in pairs]).mean()
+
+
+def _over_the_rows(prediction, target):
+    return ((prediction - target) ** 2).mean(dim=0)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "summed",
@@ -212,6 +271,90 @@ MISCONCEPTIONS = (
         "A loop over a table yields its rows, not its numbers. Tensors can be averaged without any loop.",
         _row_by_row,
     ),
+    Misconception(
+        "one-fewer",
+        "the sum is divided by one number fewer than there are",
+        "A plain average divides by how many there are.",
+        _one_fewer,
+    ),
+    Misconception(
+        "only-the-target-squared",
+        "only the target is squared",
+        "`**` binds tighter than `-`. Put the difference in brackets.",
+        _only_the_target_squared,
+    ),
+    Misconception(
+        "only-the-prediction-squared",
+        "only the prediction is squared",
+        "It is the difference that is squared.",
+        _only_the_prediction_squared,
+    ),
+    Misconception(
+        "added",
+        "prediction and target are added, not subtracted",
+        "Where both are equal the error is 0. What does your way give?",
+        _added,
+    ),
+    Misconception(
+        "product",
+        "prediction and target are multiplied",
+        "How far are they apart? That is a difference.",
+        _product,
+    ),
+    Misconception(
+        "relative",
+        "the difference is divided by the target",
+        "That is another error, a relative one. Here the difference counts as it is.",
+        _relative,
+    ),
+    Misconception(
+        "cubed",
+        "the differences are raised to the third power",
+        "Then a difference of −2 takes away from the error. A square never does.",
+        _cubed,
+    ),
+    Misconception(
+        "negative",
+        "the sign is turned",
+        "An error that grows as the predictions get worse is positive.",
+        _negative,
+    ),
+    Misconception(
+        "the-largest",
+        "the largest squared difference is taken, not the average",
+        "Every difference should count.",
+        _the_largest,
+    ),
+    Misconception(
+        "an-axis-of-one",
+        "the result has an axis of length 1",
+        "A single number has the shape (): no axis at all.",
+        _an_axis_of_one,
+    ),
+    Misconception(
+        "over-the-rows",
+        "there is one average for each column",
+        "Average over everything: leave `dim` out.",
+        _over_the_rows,
+    ),
+    Misconception(
+        "matrix-product",
+        "`@` is used, which works for a row of numbers and not for a table",
+        "A matrix product wants fitting shapes. Number by number multiplies `*`, for any shape.",
+        _matrix_product,
+    ),
+    Misconception(
+        "math-functions",
+        "a function of `math` is given a tensor",
+        "The functions of `math` take one number at a time. Tensors have operators of their own.",
+        _math_functions,
+    ),
+    Misconception(
+        "made-anew",
+        "the numbers are taken out and a new tensor is made, of float32",
+        "A new tensor forgets dtype and origin. Compute with the tensors themselves.",
+        _made_anew,
+    ),
 )
 
 
@@ -243,7 +386,13 @@ def _loop(prediction, target):
     return total / prediction.numel()
 
 
+def _einsum(prediction, target):
+    error = prediction - target
+    return torch.einsum("...,...->", error, error) / error.numel()
+
+
 ALTERNATIVES = (
+    Alternative("einsum", _einsum),
     Alternative("the sum divided by the count", _sum_by_count),
     Alternative("torch.square and torch.mean", _square_and_mean),
     Alternative("the error times itself", _product),

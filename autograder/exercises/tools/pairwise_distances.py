@@ -115,6 +115,57 @@ def _always_float32(points, others):
     return (_differences(points, others) ** 2).sum(dim=-1).sqrt().float()
 
 
+def _pairs_only(points, others):
+    pairs = zip(points, others, strict=False)
+    return torch.stack([((point - other) ** 2).sum().sqrt() for point, other in pairs])
+
+
+def _all_in_one_row(points, others):
+    return _differences(points, others).square().sum(dim=-1).sqrt().flatten()
+
+
+def _one_number(points, others):
+    return _differences(points, others).square().sum().sqrt()
+
+
+def _product_once(points, others):
+    squares = (points**2).sum(dim=1)[:, None] + (others**2).sum(dim=1)
+    return (squares - points @ others.T).sqrt()
+
+
+def _halved(points, others):
+    return _squared(points, others) / 2
+
+
+def _lengths_compared(points, others):
+    return (points.norm(dim=1)[:, None] - others.norm(dim=1)).abs()
+
+
+def _angles(points, others):
+    return (points @ others.T) / (points.norm(dim=1)[:, None] * others.norm(dim=1))
+
+
+def _lists(points, others):
+    return [[((point - other) ** 2).sum().sqrt() for other in others] for point in points]
+
+
+def _new_axis_last(points, others):
+    return ((points[:, :, None] - others[None, :, :]) ** 2).sum(dim=-1).sqrt()
+
+
+def _features_in_the_middle(points, others):
+    return ((points[:, :, None] - others[:, None, :]) ** 2).sum(dim=1).sqrt()
+
+
+def _a_little_more(points, others):
+    return (_squared(points, others) + 1e-3).sqrt()
+
+
+def _in_place(points, others):
+    points -= others.mean(dim=0)
+    return (_differences(points, others - others.mean(dim=0)) ** 2).sum(dim=-1).sqrt()
+
+
 MISCONCEPTIONS = (
     Misconception(
         "squared",
@@ -211,6 +262,78 @@ MISCONCEPTIONS = (
         "the result is float32 whatever comes in",
         "Keep the dtype of the inputs: leave `.float()` out, and give new tensors the dtype of the old ones.",
         _always_float32,
+    ),
+    Misconception(
+        "pairs-only",
+        "each point meets only the other of its own place",
+        "Every point is compared with every other: a table, not a row.",
+        _pairs_only,
+    ),
+    Misconception(
+        "all-in-one-row",
+        "all distances stand in one row",
+        "The result is a table: a row for each point, a column for each of the others.",
+        _all_in_one_row,
+    ),
+    Misconception(
+        "one-number",
+        "everything is added up to a single number",
+        "Only the features disappear in the sum. Which `dim` is that?",
+        _one_number,
+    ),
+    Misconception(
+        "product-once",
+        "the product of point and other is taken away once, not twice",
+        "(a − b)² = a² − 2ab + b².",
+        _product_once,
+    ),
+    Misconception(
+        "halved",
+        "half of the squared distances come back",
+        "A half is not a root. The distance of (0, 0) and (3, 4) is 5.",
+        _halved,
+    ),
+    Misconception(
+        "lengths-compared",
+        "the lengths of point and other are compared",
+        "Two arrows may be equally long and point apart. Subtract the points themselves.",
+        _lengths_compared,
+    ),
+    Misconception(
+        "angles",
+        "the cosine of the angle comes back",
+        "That is how alike two directions are. Here the distance is wanted.",
+        _angles,
+    ),
+    Misconception(
+        "lists",
+        "lists of tensors come back, not one tensor",
+        "`torch.stack` makes one of them. Broadcasting needs no loop at all.",
+        _lists,
+    ),
+    Misconception(
+        "new-axis-last",
+        "the points get their new axis at the end, so features meet others",
+        "Write the three shapes below each other. Where must the points have a 1?",
+        _new_axis_last,
+    ),
+    Misconception(
+        "features-in-the-middle",
+        "the features of one are laid against the points of the other",
+        "Write the three shapes below each other. Where must each of the two have a 1?",
+        _features_in_the_middle,
+    ),
+    Misconception(
+        "a-little-more",
+        "a small number is added under the root",
+        "It keeps a gradient finite where a distance is 0. Here the exact distances are asked for.",
+        _a_little_more,
+    ),
+    Misconception(
+        "in-place",
+        "the points themselves are changed",
+        "`-=` writes into the caller's tensor. Write `x - y`, which makes a new one.",
+        _in_place,
     ),
 )
 

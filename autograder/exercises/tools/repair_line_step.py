@@ -118,6 +118,26 @@ def _column_times_row(x, y, line, rate):
     return torch.stack([weight - rate * (2 * error * x).mean(), bias - rate * (2 * error).mean()])
 
 
+def _rate_forgotten(x, y, line, rate):
+    weight, bias = line
+    error = weight * x[:, 0] + bias - y
+    return torch.stack([weight - (2 * error * x[:, 0]).mean(), bias - (2 * error).mean()])
+
+
+def _only_the_gradient(x, y, line, rate):
+    weight, bias = line
+    error = weight * x[:, 0] + bias - y
+    return torch.stack([-rate * (2 * error * x[:, 0]).mean(), -rate * (2 * error).mean()])
+
+
+def _one_point_only(x, y, line, rate):
+    return _variant()(x[:1], y[:1], line, rate)
+
+
+def _bias_before_weight(x, y, line, rate):
+    return _variant()(x, y, line, rate).flip(0)
+
+
 MISCONCEPTIONS = (
     Misconception(
         "nothing-repaired",
@@ -196,6 +216,30 @@ MISCONCEPTIONS = (
         "the factor 2 is gone",
         "It belongs to the derivative of a square, and it was right.",
         _variant(factor=1.0),
+    ),
+    Misconception(
+        "rate-forgotten",
+        "the step is not multiplied by the rate",
+        "The rate says how far to go. It was right.",
+        _rate_forgotten,
+    ),
+    Misconception(
+        "step-alone",
+        "only the step comes back, not the line after it",
+        "The new line is the old one and the step.",
+        _only_the_gradient,
+    ),
+    Misconception(
+        "first-point-only",
+        "only the first point counts",
+        "Every point has a say in the average.",
+        _one_point_only,
+    ),
+    Misconception(
+        "bias-first",
+        "the bias stands in front of the weight",
+        "The line is (weight, bias), before the step and after it.",
+        _bias_before_weight,
     ),
 )
 

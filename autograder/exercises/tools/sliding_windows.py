@@ -112,6 +112,50 @@ def _a_list_without_the_last(tokens, length):
     return [tokens[start : start + length] for start in range(len(tokens) - length)]
 
 
+def _in_one_row(tokens, length):
+    return _windows(tokens, length, range(_count(tokens, length))).flatten()
+
+
+def _every_second(tokens, length):
+    return _windows(tokens, length, range(0, _count(tokens, length), 2))
+
+
+def _first_missing(tokens, length):
+    return _windows(tokens, length, range(1, _count(tokens, length)))
+
+
+def _as_many_as_long(tokens, length):
+    return _windows(tokens, length, range(min(length, _count(tokens, length))))
+
+
+def _always_the_first(tokens, length):
+    return tokens[:length].repeat(_count(tokens, length), 1)
+
+
+def _places_not_tokens(tokens, length):
+    return _places(tokens, length).to(tokens.dtype)
+
+
+def _plain_lists(tokens, length):
+    return [tokens[start : start + length].tolist() for start in range(_count(tokens, length))]
+
+
+def _runs_over_the_end(tokens, length):
+    return torch.stack([tokens[start : start + length] for start in range(len(tokens))])
+
+
+def _tensors_in_a_tensor(tokens, length):
+    return torch.tensor([tokens[start : start + length] for start in range(_count(tokens, length))])
+
+
+def _seen_as_a_table(tokens, length):
+    return tokens.view(-1, length)
+
+
+def _always_int32(tokens, length):
+    return _windows(tokens, length, range(_count(tokens, length))).int()
+
+
 MISCONCEPTIONS = (
     Misconception(
         "last-one-missing",
@@ -208,6 +252,72 @@ MISCONCEPTIONS = (
         "a list of windows comes back, not one tensor, and the last window is missing",
         "One function of torch puts tensors on top of each other. And 4 tokens have 2 windows of length 3.",
         _a_list_without_the_last,
+    ),
+    Misconception(
+        "in-one-row",
+        "the windows are strung together in one row",
+        "`cat` joins end to end. Another function puts tensors on top of each other.",
+        _in_one_row,
+    ),
+    Misconception(
+        "every-second",
+        "every second window is missing",
+        "Each window begins one token later than the one before.",
+        _every_second,
+    ),
+    Misconception(
+        "first-missing",
+        "the first window is missing",
+        "The first window begins at place 0.",
+        _first_missing,
+    ),
+    Misconception(
+        "as-many-as-long",
+        "there are as many windows as a window is long",
+        "How many places are there at which a window can begin? Try 4 tokens and length 3.",
+        _as_many_as_long,
+    ),
+    Misconception(
+        "always-the-first",
+        "every row repeats the first window",
+        "Where does the second window begin?",
+        _always_the_first,
+    ),
+    Misconception(
+        "places-not-tokens",
+        "the places come back, not the tokens that stand there",
+        "One step is left: look all of the places up in the text.",
+        _places_not_tokens,
+    ),
+    Misconception(
+        "plain-lists",
+        "plain lists of numbers come back, not one tensor",
+        "A tensor is wanted, of the dtype of the tokens.",
+        _plain_lists,
+    ),
+    Misconception(
+        "runs-over-the-end",
+        "windows are cut at the end of the text, which are too short to be stacked",
+        "A slice that runs over the end is cut short without a word. At which place must you stop?",
+        _runs_over_the_end,
+    ),
+    Misconception(
+        "tensors-in-a-tensor",
+        "`torch.tensor` is given a list of tensors",
+        "It takes numbers and lists of numbers. One function of torch puts tensors on top of each other.",
+        _tensors_in_a_tensor,
+    ),
+    Misconception(
+        "seen-as-a-table",
+        "the text is seen as a table, whose rows cannot overlap",
+        "`view` shows each number once. In windows that overlap, most stand several times.",
+        _seen_as_a_table,
+    ),
+    Misconception(
+        "always-int32",
+        "the result is int32 whatever comes in",
+        "Keep the dtype of the tokens: index or slice them, and do not make them anew.",
+        _always_int32,
     ),
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
+import torch
+
 from autograder.exercise import Misconception
 
 
@@ -132,6 +134,58 @@ def error_returned(first, second):
         return error
 
 
+def another_error(first, second):
+    try:
+        return tuple(_merged(a, b) for a, b in _pairs(first, second))
+    except ValueError:
+        raise AssertionError from None
+
+
+def torch_s_error(first, second):
+    return tuple((torch.empty(first) + torch.empty(second)).shape)
+
+
+def zeros_refused(first, second):
+    if 0 in (*first, *second):
+        raise ValueError
+    return tuple(_merged(a, b) for a, b in _pairs(first, second))
+
+
+def empty_shape_refused(first, second):
+    if not first or not second:
+        raise ValueError
+    return tuple(_merged(a, b) for a, b in _pairs(first, second))
+
+
+def only_equal_shapes(first, second):
+    if tuple(first) != tuple(second):
+        raise ValueError
+    return tuple(first)
+
+
+def filled_on_the_right(first, second):
+    n = max(len(first), len(second))
+    filled = [tuple(shape) + (1,) * (n - len(shape)) for shape in (first, second)]
+    return tuple(max(a, b) if 0 not in (a, b) else 0 for a, b in zip(*filled, strict=True))
+
+
+def first_size_wins(first, second):
+    return tuple(b if a == 1 else a for a, b in _pairs(first, second))
+
+
+def minus_one(first, second):
+    return tuple(-1 if a != b and 1 not in (a, b) else b if a == 1 else a for a, b in _pairs(first, second))
+
+
+def nothing_returned(first, second):
+    for a, b in _pairs(first, second):
+        _merged(a, b)
+
+
+def as_text(first, second):
+    return str(tuple(_merged(a, b) for a, b in _pairs(first, second)))
+
+
 MISCONCEPTIONS = (
     Misconception(
         "aligned-left",
@@ -240,5 +294,65 @@ MISCONCEPTIONS = (
         "the error is returned, not raised",
         "`return ValueError(…)` hands out an error as if it were a shape. `raise` stops with it.",
         error_returned,
+    ),
+    Misconception(
+        "another-error",
+        "an error is raised, but not a `ValueError`",
+        "Whoever calls wants to catch this one by its name. Write `raise ValueError(…)`.",
+        another_error,
+    ),
+    Misconception(
+        "torch-s-error",
+        "torch does the work, and raises an error of another kind",
+        "The rule itself is asked for: compare the sizes, and raise a `ValueError`.",
+        torch_s_error,
+    ),
+    Misconception(
+        "zeros-refused",
+        "a size of 0 is refused",
+        "A tensor may have no entries. 0 is an ordinary size: it fits 0 and 1.",
+        zeros_refused,
+    ),
+    Misconception(
+        "empty-shape-refused",
+        "the empty shape () is refused",
+        "() is the shape of a single number, and a number can be added to any tensor.",
+        empty_shape_refused,
+    ),
+    Misconception(
+        "only-equal-shapes",
+        "only equal shapes are accepted",
+        "That is adding without broadcasting. What may a size of 1 do?",
+        only_equal_shapes,
+    ),
+    Misconception(
+        "filled-on-the-right",
+        "the shorter shape is filled up with ones on its right, and nothing is refused",
+        "The right ends meet, so the ones come in front.",
+        filled_on_the_right,
+    ),
+    Misconception(
+        "first-size-wins",
+        "of two sizes that do not fit the first is taken",
+        "3 against 2 has no meaning: raise the error.",
+        first_size_wins,
+    ),
+    Misconception(
+        "minus-one",
+        "where two sizes do not fit stands −1",
+        "A caller can overlook a −1, but not an error. Use `raise ValueError(…)`.",
+        minus_one,
+    ),
+    Misconception(
+        "nothing-returned",
+        "nothing comes back",
+        "The sizes are worked out and then forgotten: is a `return` missing?",
+        nothing_returned,
+    ),
+    Misconception(
+        "as-text",
+        "a text comes back, not a tuple",
+        "The sizes themselves are wanted: `str` turns them into characters.",
+        as_text,
     ),
 )
