@@ -61,7 +61,13 @@ class Refused(Exception):
         self.failure = failure
 
 
-_AS_GOOD = ((np.bool_, bool), (np.integer, int), (np.floating, float), (np.str_, str), (bytearray, bytes))
+_AS_GOOD: tuple[tuple[Any, Any], ...] = (
+    (np.bool_, bool),
+    (np.integer, int),
+    (np.floating, float),
+    (np.str_, str),
+    (bytearray, bytes),
+)
 
 
 def plain_number(value: Any) -> Any:

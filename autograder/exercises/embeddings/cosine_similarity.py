@@ -365,7 +365,7 @@ def _where(a, b):
     return torch.where(lengths > 0, (a * b).sum(-1) / torch.where(lengths > 0, lengths, 1.0), 0.0)
 
 
-def _matrix_product(a, b):
+def _rows_times_columns(a, b):
     a, b = torch.broadcast_tensors(a, b)
     dots = (a.unsqueeze(-2) @ b.unsqueeze(-1)).squeeze(-1).squeeze(-1)
     return dots / a.norm(dim=-1).clamp(min=1e-10) / b.norm(dim=-1).clamp(min=1e-10)
@@ -394,7 +394,7 @@ ALTERNATIVES = (
     Alternative("torch's normalize", _normalised),
     Alternative("einsum", _einsum),
     Alternative("where", _where),
-    Alternative("rows times columns", _matrix_product),
+    Alternative("rows times columns", _rows_times_columns),
     Alternative("one root of both squares", _root_of_both),
     Alternative("written only where it is defined", _written_where_it_is_defined),
     Alternative("the distance of the unit vectors", _distance_of_the_units),

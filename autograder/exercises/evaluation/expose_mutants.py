@@ -67,7 +67,7 @@ def _read_labels(name: str, labels: Any) -> list[int]:
     if not isinstance(labels, list | tuple) or not 1 <= len(labels) <= MOST_LABELS:
         raise Unusable(f"{name} should be a list of 1 to {MOST_LABELS} labels")
     for label in labels:
-        if not isinstance(label, Integral) or isinstance(label, bool) or not 0 <= label < MOST_CLASSES:
+        if not isinstance(label, Integral) or isinstance(label, bool) or not 0 <= int(label) < MOST_CLASSES:
             raise Unusable(f"{name} should be whole numbers from 0 to {MOST_CLASSES - 1}")
     return [int(label) for label in labels]
 

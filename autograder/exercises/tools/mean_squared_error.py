@@ -369,7 +369,7 @@ def _square_and_mean(prediction, target):
     return torch.mean(torch.square(target - prediction))
 
 
-def _product(prediction, target):
+def _error_times_itself(prediction, target):
     error = prediction - target
     return (error * error).mean()
 
@@ -395,7 +395,7 @@ ALTERNATIVES = (
     Alternative("einsum", _einsum),
     Alternative("the sum divided by the count", _sum_by_count),
     Alternative("torch.square and torch.mean", _square_and_mean),
-    Alternative("the error times itself", _product),
+    Alternative("the error times itself", _error_times_itself),
     Alternative("the dot product of the error with itself", _as_dot_product),
     Alternative("a loop over all numbers", _loop),
 )
