@@ -89,6 +89,8 @@ def _smaller(case: Case, axes: Mapping[str, tuple[str, ...]], whole: frozenset[s
     # Shorten a named axis everywhere at once.
     sizes = {a: v.shape[i] for n, v in tensors.items() for a, i in fixed[n].items() if v.shape[i] > 1}
     for axis, size in sizes.items():
+        if axis in (case.construct or {}):  # a module is made for this size
+            continue
         for target in sorted({1, 2, size - 1}):
             if target < size:
                 yield _with(case, {n: _cut(v, fixed[n].get(axis), size, target) for n, v in tensors.items()})

@@ -515,3 +515,10 @@ def test_float64_asks_for_the_dtype_and_not_for_every_digit():
 
 def test_a_bytearray_is_as_good_as_bytes():
     assert grade_callable(find("bpe.utf8_bytes"), lambda n: bytearray(chr(n), "utf-8")).status == "passed"
+
+
+def test_an_axis_that_a_module_is_made_for_is_not_shortened():
+    block = find("transformer.TransformerBlock.forward")
+    flipped = next(m.answer for m in block.misconceptions if m.id == "flag-inverted")
+    x = grade_callable(block, flipped).counterexample.inputs["x"]
+    assert len(x.splitlines()[-1].split()) == 6, "d_model"

@@ -38,6 +38,9 @@ def _masks(g: torch.Generator) -> Iterator[Case]:
     yield _case(g, normal(g, 2, 4, 6), is_causal=True)
     yield _case(g, normal(g, 2, 4, 6), mask=random_mask(g, 4, 4))
     yield _case(g, normal(g, 2, 4, 6), mask=random_mask(g, 2, 1, 1, 4))
+    # A padding mask in a text that is written from left to right: both count.
+    mask = random_mask(g, 2, 1, 1, 4).index_fill(-1, torch.tensor(0), True)
+    yield _case(g, normal(g, 2, 4, 6), mask=mask, is_causal=True)
 
 
 def _post_norm(g: torch.Generator) -> Iterator[Case]:
@@ -216,6 +219,19 @@ class _CausalIgnored(_Parts):
 class _AlwaysCausal(_Parts):
     def attend(self, x, mask, is_causal):
         return self.attention(x, mask, is_causal=True)
+
+
+class _CausalOrMask(_Parts):
+    def attend(self, x, mask, is_causal):
+        return self.attention(x, mask, is_causal=is_causal and mask is None)
+
+
+class _AttentionAlone(_Parts):
+    def pre(self, x, mask, is_causal):
+        return x + self.attend(self.attention_norm(x), mask, is_causal)
+
+    def post(self, x, mask, is_causal):
+        return self.attention_norm(x + self.attend(x, mask, is_causal))
 
 
 class _MaskInverted(_Parts):
@@ -407,6 +423,18 @@ MISCONCEPTIONS = (
         "the future is always hidden",
         "The caller decides. A model that reads a whole text at once may look ahead.",
         _AlwaysCausal,
+    ),
+    Misconception(
+        "causal-or-mask",
+        "`is_causal` is dropped where there is a mask",
+        "A padded text that is written from left to right needs both. Attention takes both.",
+        _CausalOrMask,
+    ),
+    Misconception(
+        "attention-alone",
+        "the feed-forward layer is missing",
+        "A block has two parts. What comes back after the first?",
+        _AttentionAlone,
     ),
     Misconception(
         "mask-inverted",
