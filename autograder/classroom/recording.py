@@ -12,23 +12,20 @@ import base64
 import binascii
 import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from alembic.script import ScriptDirectory
-from nbgrader import api, utils
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader import utils
+from nbgrader.api import Gradebook, InvalidEntry
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.dbutil import ALEMBIC_DIR
-from nbgrader.preprocessors import AssignLatePenalties, SaveCells
+from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder import panel
+from autograder.classroom.entering import enter_chapter
 from autograder.classroom.grader import Verdict
 from autograder.exercises import find
 from autograder.files import write_atomically
@@ -64,8 +61,9 @@ class Book:
             with warnings.catch_warnings():  # nbgrader's, about its own use of SQLAlchemy
                 warnings.simplefilter("ignore", SAWarning)
                 self._record(verdict, submitted)
-        except (OSError, SQLAlchemyError) as error:
-            raise RecordingError(f"{type(error).__name__}: {str(error).splitlines()[0][:200]}") from None
+        except (OSError, SQLAlchemyError, InvalidEntry) as error:
+            sentence = str(error).partition("\n")[0][:200]
+            raise RecordingError(f"{type(error).__name__}: {sentence}") from None
 
     def _record(self, verdict: Verdict, submitted: Path | None) -> None:
         self._prepare()
@@ -77,19 +75,10 @@ class Book:
         write_atomically(folder / f"{self.chapter}.ipynb", json.dumps(notebook).encode())
 
     def _prepare(self) -> None:
-        """The chapter is in the gradebook, as `nbgrader generate_assignment` would have put it there."""
-        if self._prepared:
-            return
-        with _known_schema(), Gradebook(self.course.db_url, self.course.course_id) as gradebook:
-            try:
-                known = bool(gradebook.find_assignment(self.chapter).notebooks)
-            except MissingEntry:
-                gradebook.add_assignment(self.chapter)
-                known = False
-        if not known:
-            notebook = nbformat.read(self.release, as_version=4)
-            SaveCells(config=self.config).preprocess(notebook, self._about("."))
-        self._prepared = True
+        if not self._prepared:
+            course = self.course
+            enter_chapter(self.chapter, self.release, course.db_url, course.course_id, self.config)
+            self._prepared = True
 
     def _about(self, student: str) -> dict[str, Any]:
         about = {"notebook": self.chapter, "assignment": self.chapter, "student": student}
@@ -107,7 +96,7 @@ class Book:
             self._mark(gradebook, verdict, notebook)
             late = submission.total_seconds_late > 0 or submission.late_submission_penalty
             gradebook.db.commit()
-        except SQLAlchemyError:
+        except (SQLAlchemyError, InvalidEntry):
             self.close()
             raise
         if late:
@@ -156,20 +145,6 @@ class Book:
             cells.insert(0, {"cell_type": "markdown", "id": "on-receipt", "metadata": {}, "source": text})
         whole = {**release, "cells": cells}
         return nbformat.from_dict(whole)
-
-
-@contextmanager
-def _known_schema() -> Iterator[None]:
-    """For a new gradebook nbgrader asks the command `alembic` for its schema's version: two seconds.
-
-    The answer is a name of one of its files, and here it is read from there.
-    """
-    theirs = api.get_alembic_version
-    api.get_alembic_version = lambda: str(ScriptDirectory(ALEMBIC_DIR).get_current_head())
-    try:
-        yield
-    finally:
-        api.get_alembic_version = theirs
 
 
 def _config(root: Path) -> Config:
