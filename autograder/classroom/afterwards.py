@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,6 +16,7 @@ from autograder import panel
 from autograder.child import AnswerProcess
 from autograder.classroom import exporting, feedback, lecture, similarity
 from autograder.classroom.chapters import find_chapter, release_path
+from autograder.classroom.gradebook import GradebookError
 from autograder.classroom.journal import Entry, Journal
 from autograder.classroom.recording import Book
 from autograder.exercise import Chapter
@@ -57,15 +60,23 @@ def _entries(options: argparse.Namespace) -> tuple[Chapter, Path, list[Entry]]:
     return chapter.varied({r["exercise"]: r["variant"] for r in reports if r.get("variant")}), course, entries
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except GradebookError as error:
+        raise UsageError(f"the gradebook cannot be read: {error}. Run the command again") from None
+
+
 def give_feedback(options: argparse.Namespace) -> int:
     chapter, course, entries = _entries(options)
     book = Book(course, chapter.slug, release_path(course, chapter.slug))
     try:
         for entry in tqdm(entries, desc="feedback", disable=not sys.stderr.isatty()):
             verdict = entry.verdict
-            by_hand = feedback.marks_by_hand(
-                book.course.db_url, book.course.course_id, chapter.slug, verdict.student
-            )
+            about = (book.course.db_url, book.course.course_id, chapter.slug, verdict.student)
+            with _readable():
+                by_hand = feedback.marks_by_hand(*about)
             path = feedback.path_of(course / "feedback", verdict)
             write_atomically(path, feedback.page(verdict, by_hand).encode())
     except OSError as error:
@@ -75,10 +86,11 @@ def give_feedback(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    chapter, course, _ = _entries(options)
+    chapter, course, entries = _entries(options)
     book = Book(course, chapter.slug, release_path(course, chapter.slug))
     try:
-        found = exporting.marks(book.course.db_url, book.course.course_id, chapter.slug)
+        with _readable():
+            found = exporting.marks(book.course.db_url, book.course.course_id, chapter.slug)
         if options.format == "generic":
             table = exporting.generic(found, chapter.slug)
         elif options.roster is None:
@@ -95,6 +107,10 @@ def export(options: argparse.Namespace) -> int:
         print(f"{student}: {before or 'nothing'} → {after}")
     for student in table.missing:
         print(f"! {student} is in no row and was left out")
+    for entry in entries:
+        if not entry.recorded:
+            print(f"! {entry.verdict.student} was graded and is not yet in the gradebook: "
+                  f"autograder grade {chapter.number}")  # fmt: skip
     waiting = sum(mark.waiting for mark in found)
     if waiting:
         print(f"! {waiting} of {len(found)} have answers that a person has still to mark")

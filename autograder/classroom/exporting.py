@@ -13,6 +13,8 @@ from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry
 
+from autograder.classroom.gradebook import in_words
+
 ACCOUNTS = {
     "canvas": ("SIS Login ID", "SIS User ID", "ID"),
     "moodle": ("Username", "ID number", "Email address"),
@@ -47,8 +49,9 @@ def marks(url: str, course: str, chapter: str) -> list[Mark]:
     """
     Raises:
         ExportError: the gradebook does not know the chapter.
+        GradebookError: it cannot be read.
     """
-    with Gradebook(url, course) as gradebook:
+    with in_words(), Gradebook(url, course) as gradebook:
         try:
             submitted = gradebook.assignment_submissions(chapter)
         except MissingEntry:

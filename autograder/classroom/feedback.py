@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry
-from sqlalchemy.exc import SQLAlchemyError
 
 from autograder import panel
+from autograder.classroom.gradebook import in_words
 from autograder.classroom.grader import Verdict
 from autograder.classroom.recording import public
 from autograder.exercises import find, find_chapter
@@ -27,9 +27,13 @@ section { margin: 2.2em 0; } h2 { margin-bottom: .3em; } .note { opacity: .85; }
 
 
 def marks_by_hand(url: str, course: str, chapter: str, student: str) -> dict[str, dict[str, Any]]:
-    """By cell: the points and the comment that a person gave; nothing where the gradebook has none."""
+    """By cell: the points and the comment that a person gave; nothing where the gradebook has none.
+
+    Raises:
+        GradebookError: it cannot be read.
+    """
     try:
-        with Gradebook(url, course) as gradebook:
+        with in_words(), Gradebook(url, course) as gradebook:
             notebook = gradebook.find_submission_notebook(chapter, chapter, student)
             grades = {g.name: g for g in notebook.grades}
             comments = {c.name: c.manual_comment for c in notebook.comments if c.manual_comment}
@@ -42,7 +46,7 @@ def marks_by_hand(url: str, course: str, chapter: str, student: str) -> dict[str
                 }
                 for name in {*grades, *comments}
             }
-    except (MissingEntry, SQLAlchemyError):
+    except MissingEntry:
         return {}
 
 

@@ -11,21 +11,20 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import warnings
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbgrader import utils
-from nbgrader.api import Gradebook, InvalidEntry
+from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties
-from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder import panel
 from autograder.classroom.entering import enter_chapter
+from autograder.classroom.gradebook import REFUSALS, GradebookError, in_words
 from autograder.classroom.grader import Verdict
 from autograder.exercises import find
 from autograder.files import write_atomically
@@ -58,12 +57,12 @@ class Book:
             RecordingError: it could not be written.
         """
         try:
-            with warnings.catch_warnings():  # nbgrader's, about its own use of SQLAlchemy
-                warnings.simplefilter("ignore", SAWarning)
+            with in_words():
                 self._record(verdict, submitted)
-        except (OSError, SQLAlchemyError, InvalidEntry) as error:
-            sentence = str(error).partition("\n")[0][:200]
-            raise RecordingError(f"{type(error).__name__}: {sentence}") from None
+        except GradebookError as error:
+            raise RecordingError(str(error)) from None
+        except OSError as error:
+            raise RecordingError(f"{type(error).__name__}: {str(error)[:200]}") from None
 
     def _record(self, verdict: Verdict, submitted: Path | None) -> None:
         self._prepare()
@@ -96,7 +95,7 @@ class Book:
             self._mark(gradebook, verdict, notebook)
             late = submission.total_seconds_late > 0 or submission.late_submission_penalty
             gradebook.db.commit()
-        except (SQLAlchemyError, InvalidEntry):
+        except REFUSALS:
             self.close()
             raise
         if late:

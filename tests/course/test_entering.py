@@ -110,6 +110,7 @@ def test_a_killed_repair_is_completed_too(db_url, monkeypatch, whole):
     assert entered(db_url) == whole
 
 
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's own use of it
 @pytest.mark.parametrize("again", [None, "update_or_create_grade_cell", "update_or_create_source_cell"])
 def test_a_submission_of_a_chapter_that_lacked_exercises_gets_their_places(db_url, monkeypatch, whole, again):
     killed_at(monkeypatch, db_url, "update_or_create_grade_cell", 1)
