@@ -38,6 +38,7 @@ class Expected:
     gradients, gradient_tolerances: by argument name, for a case that asks for gradients.
     from_tensors: whether a tensor is among the inputs: then the result belongs on their device.
     detached:  whether the result may not hold a graph.
+    mutated:   the models among the inputs that the reference trains.
     error:     the exception that the reference raises here, or None.
     """
 
@@ -48,6 +49,7 @@ class Expected:
     gradient_tolerances: Mapping[str, float]
     from_tensors: bool = True
     detached: bool = False
+    mutated: tuple[str, ...] = ()
     error: str | None = None
 
 
@@ -80,6 +82,7 @@ def expect(reference: Callable[..., Any], case: Case) -> Expected:
         gradients=gradients,
         from_tensors=bool(_tensors(list(case.arguments.values()))),
         detached=case.detached,
+        mutated=plain.mutated,
         gradient_tolerances={
             n: _tolerance(g, nudged_gradients.get(n), epsilon) for n, g in gradients.items()
         },
@@ -100,8 +103,8 @@ def compare(
 
     `axes` are the output's axis names, if known; `device` is where the inputs lived.
     """
-    if outcome.mutated:
-        names = " and ".join(f"`{name}`" for name in outcome.mutated)
+    if mutated := [name for name in outcome.mutated if name not in expected.mutated]:
+        names = " and ".join(f"`{name}`" for name in mutated)
         return Mismatch(
             "mutated", f"it changes its input {names} in place; leave it as it is, and return something new"
         )
@@ -197,7 +200,8 @@ def _compare_numbers(got: Any, want: Any, tolerance: float, kind: str, what: str
         found = ((w, _compare_numbers(got[k], want[k], tolerance, kind, "it")) for w, k in parts.items())
         return next((_at(where, m) for where, m in found if m), None)
     if isinstance(want, float):
-        return _compare_numbers(torch.tensor(float(got)), torch.tensor(want), tolerance, kind, what)
+        got, want = (torch.tensor(float(number), dtype=torch.float64) for number in (got, want))
+        return _compare_numbers(got, want, tolerance, kind, what)
     if not isinstance(want, Tensor):
         differs = "" if what == "it" else f"{what} differs: "
         return None if got == want else Mismatch(kind, f"{differs}expected {want!r}, got {repr(got)[:80]}")

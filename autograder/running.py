@@ -71,9 +71,11 @@ class LocalRunner:
         arguments = {name: _to(value, self.device) for name, value in case.arguments.items()}
         plain = {name: copy_value(value) for name, value in arguments.items()}
         weights: dict[str, Tensor] = {}
-        value, failure = self._call(case, plain, weights, gradients=False)
+        trained: list[str] = []
+        value, failure = self._call(case, plain, weights, gradients=False, trained=trained)
         mutated = tuple(name for name in plain if not _unchanged(arguments[name], plain[name]))
         mutated += tuple(n for n in weights if not _unchanged(_to(case.weights[n], self.device), weights[n]))
+        mutated += tuple(trained)
         if failure is not None:
             return Outcome(failure=failure, mutated=mutated)
         if (sentence := _no_value(value)) is not None:
@@ -104,8 +106,10 @@ class LocalRunner:
         *,
         gradients: bool,
         then: Callable[[Any], None] | None = None,
+        trained: list[str] | None = None,
     ) -> tuple[Any, Failure | None]:
-        """The answer's value. The parameters that it worked with are put into `weights`."""
+        """The answer's value. The parameters that it worked with are put into `weights`, the names of models
+        among the arguments whose weights it changed into `trained`."""
         watch = Watch(self.forbidden, code_of(face(self.reference, case))) if self.watched else None
         try:
             with self._time_limit(), torch.set_grad_enabled(gradients), watch or nullcontext():
@@ -113,7 +117,10 @@ class LocalRunner:
                 weights.update(parameters)
                 made = {name: _placed(make(value), self.device) for name, value in arguments.items()}
                 positional, named = as_call(self.reference, case, made)
+                before = {name: copy_value(state) for name, state in _states(made)}
                 value = call(*positional, **named)
+            if trained is not None:
+                trained.extend(name for name, state in _states(made) if not _unchanged(before[name], state))
             if then is not None:
                 with self._time_limit(), torch.enable_grad():
                     then(value)
@@ -226,6 +233,13 @@ def _unchanged(before: Any, after: Any) -> bool:
     if isinstance(before, float) and isinstance(after, float) and before != before:
         return after != after
     return before is after or (type(before) is type(after) and bool(before == after))
+
+
+def _states(arguments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The weights of the models among the arguments."""
+    for name, value in arguments.items():
+        if isinstance(value, nn.Module):
+            yield name, dict(value.state_dict())
 
 
 def describe(error: BaseException, answer: Any = None, source_file: str | None = None) -> Failure:

@@ -78,7 +78,12 @@ def _large_scores(g: torch.Generator) -> Iterator[Case]:
     # Scores from 90 to 120, then the same below 0: beyond what exp can bear in float32. Larger ones would not
     # do: right answers that subtract the logarithm of the sum would lose digits. √4 = 2 is exact.
     query = torch.tensor([[7.5], [-7.5], [0.5]]).expand(3, 4).contiguous()
-    yield _case(query, whole(g, 5, 4, largest=1) + 7, normal(g, 5, 2))
+    key = whole(g, 5, 4, largest=1) + 7
+    yield _case(query, key, normal(g, 5, 2))
+    # What is hidden scores so high that nothing is left of the visible share if all take part in the softmax.
+    key = key * torch.tensor([-1.0, -1.0, -1.0, 1.0, 1.0])[:, None]
+    mask = torch.tensor([[True, True, True, False, False], [False, False, False, True, True], [True] * 5])
+    yield _case(query, key, normal(g, 5, 2), mask)
 
 
 # --- Mistakes that are no mutants of 3.8: what they do ends in an error, or is two mistakes in one
@@ -128,6 +133,14 @@ def _softmax_twice(query, key, value, mask=None):
     return torch.softmax(weights, dim=-1).nan_to_num(0.0) @ value
 
 
+def _shared_out_again(query, key, value, mask=None):
+    weights = torch.softmax(attention.attention_scores(query, key), dim=-1)
+    if mask is None:
+        return weights @ value
+    weights = weights * mask
+    return (weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-9)) @ value
+
+
 def _weights_turned(query, key, value, mask=None):
     scores = attention.attention_scores(query, key)
     if mask is not None:
@@ -173,6 +186,13 @@ MORE_MISCONCEPTIONS = (
         "softmax is applied twice",
         "A softmax of weights makes them nearly equal. Mask the scores, then apply it once.",
         _softmax_twice,
+    ),
+    Misconception(
+        "shared-out-again",
+        "the mask acts after softmax, and what is left is shared out again",
+        "On paper it is the same. But where the hidden scores are much larger, the visible weights are 0 by "
+        "then, and nothing is left to share. Hide the scores before softmax.",
+        _shared_out_again,
     ),
     Misconception(
         "weights-turned",

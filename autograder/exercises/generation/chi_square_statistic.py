@@ -257,6 +257,12 @@ MISCONCEPTIONS = (
         _p_value,
     ),
     Misconception(
+        "infinity-swept-away",
+        "`nan_to_num` makes 0/0 into 0, and infinity into the largest number there is",
+        "What is impossible and was drawn has to stay infinite: leave the impossible out by its probability.",
+        _variant(term=lambda c, e, p, n: _pearson(c, e, p, n).nan_to_num(), skip=False, infinite=False),
+    ),
+    Misconception(
         "impossible-forgiven",
         "an impossible outcome was drawn, and nobody noticed",
         "What is impossible and happens all the same is the strongest evidence there is.",

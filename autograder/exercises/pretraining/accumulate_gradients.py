@@ -143,6 +143,13 @@ def _stepped(model, last):
             parameter -= 0.1 * parameter.grad
 
 
+@torch.no_grad()
+def _stepped_at_the_end(model, last):
+    if last:
+        for parameter in model.parameters():
+            parameter -= 0.1 * parameter.grad
+
+
 def _all_places(model, micro_batches):
     places = sum(targets.numel() for _, targets in micro_batches)
     return _loop(lambda part, targets, total, parts: part / places)(model, micro_batches)
@@ -315,6 +322,13 @@ MISCONCEPTIONS = (
         "the weights are changed between the parts",
         "Accumulating means to wait: all parts are to be computed with the same weights.",
         _loop(_right, after=_stepped),
+    ),
+    Misconception(
+        "step-at-the-end",
+        "the gradients are right, and then the weights are changed with them",
+        "The step is the optimizer's, and whoever called this function will take it. Leave the weights as "
+        "they were.",
+        _loop(_right, after=_stepped_at_the_end),
     ),
     Misconception(
         "loss-of-the-last-part",
