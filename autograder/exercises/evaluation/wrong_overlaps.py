@@ -171,8 +171,8 @@ def _not_a_share(test, training, n):
 MISCONCEPTIONS = (
     Misconception(
         "short-ends",
-        "runs of fewer than n words at the end of a text are counted, too",
-        "A slice that reaches beyond the end comes out shorter. Where does the last whole run begin?",
+        "runs of fewer than n words at the end of the test have a part in the share, too",
+        "Where does the last whole run begin? What begins later counts neither above the line nor below.",
         _short_ends,
     ),
     Misconception(
