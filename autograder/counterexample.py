@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from autograder.calling import Made, face
-from autograder.exercise import Case
-from autograder.judging import Expected, Mismatch, close, compare, expect
+from autograder.exercise import Case, Exercise
+from autograder.expecting import Expected, expect
+from autograder.judging import Mismatch, close, compare
 from autograder.outcome import Outcome
 from autograder.report import Counterexample
 from autograder.running import Runner
-from autograder.shrinking import axes_of, pairs_of, shrink
+from autograder.shrinking import axes_of, fixed_lengths_of, shrink
 from autograder.values import text_of, texts_apart
 
 MOST_WEIGHTS_SHOWN = 40
@@ -25,10 +25,12 @@ Wrong = tuple[Case, Outcome, Expected, Mismatch]
 def counterexample(
     first: Wrong,
     runner: Runner,
-    reference: Callable[..., Any],
+    exercise: Exercise,
     device: str,
 ) -> Counterexample:
     case, outcome, expected, mismatch = first
+    reference = exercise.reference
+    assert reference is not None
 
     def still_wrong(smaller: Case) -> bool:
         wanted = expect(reference, smaller)
@@ -37,7 +39,8 @@ def counterexample(
         found = compare(runner(smaller), wanted, device=device)
         return found is not None and found.kind == mismatch.kind
 
-    small = shrink(case, axes_of(face(reference, case)), still_wrong, pairs_of(face(reference, case)))
+    called = face(reference, case)
+    small = shrink(case, axes_of(called), still_wrong, fixed_lengths_of(called).union(exercise.whole))
     expected, outcome = expect(reference, small), runner(small)
     inputs = _inputs(small)
     wanted = f"a {expected.error}" if expected.error else text_of(expected.value)

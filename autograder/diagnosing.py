@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from autograder.exercise import Case, Exercise, Misconception
-from autograder.judging import Expected, close, is_number
+from autograder.expecting import Expected
+from autograder.judging import close, is_number
 from autograder.outcome import Outcome
 from autograder.report import Mistake
 from autograder.running import LocalRunner

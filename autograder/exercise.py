@@ -46,6 +46,8 @@ class Exercise:
     forbidden:  library functions that would be the answer, by their public dotted name
                 ("torch.softmax", "torch.nn.functional.softmax", "torch.Tensor.softmax"), and by operator
                 ("aten::_softmax"), which also catches `torch._C` and `torch.ops`.
+    whole:      arguments, by name, that a counterexample does not cut, since a piece of one is no input: a
+                parameter's name, say.
     equivalents: mutants of the reference that no check can fail, by name, and why they are right answers too.
     variants:    twists of it, one of which a class may get.
     variant:     of an exercise that `varied` made, the twist's id; else nothing.
@@ -67,6 +69,7 @@ class Exercise:
     forbidden: tuple[str, ...] = ()
     starter: str | None = None
     answer_name: str = ""
+    whole: tuple[str, ...] = ()
     equivalents: Mapping[str, str] = field(default_factory=dict, hash=False)
     timeout: float = 10.0
     variants: tuple[Variant, ...] = ()

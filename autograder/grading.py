@@ -18,7 +18,8 @@ from autograder.calling import face, wrong_signature
 from autograder.counterexample import Wrong, counterexample
 from autograder.diagnosing import Called, Question, diagnose, shows
 from autograder.exercise import Case, Check, Exercise
-from autograder.judging import compare, expect
+from autograder.expecting import expect
+from autograder.judging import compare
 from autograder.outcome import Failure, Outcome, plain_numbers
 from autograder.report import OPEN, CheckResult, Mistake, Report
 from autograder.running import LocalRunner, Runner
@@ -136,7 +137,7 @@ def _grade_function(exercise: Exercise, runner: Runner, seed: int, about: dict[s
         "failed",
         tuple(results),
         misconception=mistake,
-        counterexample=None if stopped else counterexample(first, runner, reference, device),
+        counterexample=None if stopped else counterexample(first, runner, exercise, device),
         reason=failed.message,
         failure=failure.kind if failure else None,
         line=failure.line if failure else None,

@@ -35,11 +35,10 @@ def axes_of(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def pairs_of(function: Callable[..., Any]) -> frozenset[str]:
-    """The arguments that are no inputs when cut: names, and tuples like `pair: tuple[int, int]`."""
+def fixed_lengths_of(function: Callable[..., Any]) -> frozenset[str]:
+    """The arguments whose annotation fixes their length: tuples like `pair: tuple[int, int]`."""
     annotations = {name: str(annotation) for name, annotation in inspect.get_annotations(function).items()}
-    pairs = (n for n, text in annotations.items() if text.startswith("tuple[") and "..." not in text)
-    return frozenset({*pairs, "name"})
+    return frozenset(n for n, text in annotations.items() if text.startswith("tuple[") and "..." not in text)
 
 
 def shrink(

@@ -14,7 +14,10 @@ import torch
 
 from autograder.exercise import Case, Check, Exercise, Misconception
 from autograder.exercises import find
+from autograder.expecting import Expected
 from autograder.grading import grade_callable, passes
+from autograder.judging import compare
+from autograder.outcome import Outcome
 from autograder.running import code_of
 
 
@@ -469,8 +472,43 @@ def test_digits_are_shown_until_expected_and_got_differ():
 
 
 def test_a_name_is_no_input_when_cut():
-    report = grade_callable(find("gpt.initial_std"), lambda name, n_layers, init_std=0.02: init_std / 3)
-    assert report.counterexample.inputs["name"].endswith(("weight'", "bias'"))
+    exercise = find("gpt.initial_std")
+
+    def shown(exercise):
+        report = grade_callable(exercise, lambda name, n_layers, init_std=0.02: init_std / 3)
+        return report.counterexample.inputs["name"]
+
+    assert shown(exercise) == "'token_embedding.weight'"
+    assert len(shown(replace(exercise, whole=()))) < len("'token_embedding.weight'")
+
+
+def test_a_text_is_cut_whatever_its_argument_is_called():
+    def count(name: str) -> int:
+        return len(name)
+
+    check = Check("counts letters", 1, lambda generator: [Case({"name": "attention"})])
+    exercise = Exercise("texts.count", "6.1", "Count", 1, 1, (check,), (), reference=count)
+    one_more = lambda name: len(name) + 1  # noqa: E731
+    assert grade_callable(exercise, one_more).counterexample.inputs["name"] in map(repr, "attention")
+    whole = replace(exercise, whole=("name",))
+    assert grade_callable(whole, one_more).counterexample.inputs["name"] == "'attention'"
+
+
+@pytest.mark.parametrize(
+    ("want", "got", "words"),
+    [
+        ([1.0, [2.0, 3.0]], [1.0, [2.0, 4.0]], "at place 1: at place 1: the number is off by 1"),
+        ((1, "a"), (1, 2), "at place 1: expected a str, got an int"),
+        ({"loss": 1.0}, {"loss": 2.0}, "`loss`: the number is off by 1"),
+        ({"loss": [1]}, {"loss": [2]}, "`loss`: at place 0: expected 1, got 2"),
+        ({"loss": torch.ones(1)}, {"loss": 1.0}, "`loss`: expected a tensor, got a float"),
+        ({3: 1}, {3: 2}, "for 3: expected 1, got 2"),
+        ({(1, 2): 1}, {(1, 2): None}, "for (1, 2): expected an int, got None (is a `return` missing?)"),
+    ],
+)
+def test_an_entry_is_named_alike_whether_its_type_or_its_number_is_wrong(want, got, words):
+    expected = Expected(want, want, 1e-6, {}, {}, from_tensors=False)
+    assert compare(Outcome(got), expected).message == words
 
 
 def test_of_a_dict_of_tensors_the_wrong_entry_is_named_and_shown():

@@ -29,7 +29,7 @@ from autograder.classroom.journal import Journal
 from autograder.classroom.recording import Book
 from autograder.cli import main
 from autograder.exercises import find, find_chapter
-from autograder.judging import expect
+from autograder.expecting import expect
 from autograder.values import text_of
 
 STUDENTS = ("right", "half", "empty", "noisy", "foreign", "copied")

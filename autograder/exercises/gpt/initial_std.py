@@ -336,6 +336,7 @@ EXERCISE = Exercise(
     minutes=8,
     difficulty=1,
     reference=gpt.initial_std,
+    whole=("name",),
     checks=(
         Check("draws the tables, the head and the inner matrices with `init_std`", 1, _drawn),
         Check("draws nothing for biases and norms", 1, _constants),
