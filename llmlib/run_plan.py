@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmlib.checkpoints import CheckpointError
 from llmlib.data import CORPORA, Corpus, CorpusError, load_corpus
 from llmlib.gpt import GPTConfig
 from llmlib.modern import ModernGPTConfig
@@ -107,9 +108,18 @@ def _begun(options: argparse.Namespace, folder: Path, path: Path) -> Run:
         raise UsageError(f"There is no run to resume in {folder}. Leave out --resume to begin one.")
     checkpoint = Checkpoint.load(path)
     about = checkpoint.about
+    try:
+        corpus_name, preset, sha256 = (about[name] for name in ("corpus", "preset", "sha256"))
+        tokenizer = CharTokenizer(about["characters"])
+        model = ARCHITECTURES[about.get("architecture", "GPTConfig")][0](**about["model"])
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(
+            f"{path} was written by a program of your own, or by another version of llmlib: it cannot be "
+            "resumed here. Replace the run by --restart, or begin another by --out."
+        ) from None
     given = {
-        "corpus": (options.corpus and _corpus_name(options.corpus), about["corpus"]),
-        "preset": (options.preset, about["preset"]),
+        "corpus": (options.corpus and _corpus_name(options.corpus), corpus_name),
+        "preset": (options.preset, preset),
         "steps": (options.steps, checkpoint.config.steps),
         "seconds": (options.seconds, checkpoint.config.seconds),
         "seed": (options.seed, checkpoint.config.seed),
@@ -120,14 +130,14 @@ def _begun(options: argparse.Namespace, folder: Path, path: Path) -> Run:
                 f"The run in {folder} was begun with --{option} {then}, not {now}. Leave --{option} out, or "
                 "begin another run by --out."
             )
-    corpus = load_corpus(about["corpus"])
-    if _sha256(corpus) != about["sha256"]:
+    corpus = load_corpus(corpus_name)
+    if _sha256(corpus) != sha256:
         raise UsageError(f"{corpus.name} has changed since the run in {folder} was begun: it cannot go on.")
     return Run(
         corpus=corpus,
-        preset=about["preset"],
-        tokenizer=CharTokenizer(about["characters"]),
-        model=ARCHITECTURES[about.get("architecture", "GPTConfig")][0](**about["model"]),
+        preset=preset,
+        tokenizer=tokenizer,
+        model=model,
         training=checkpoint.config,
         folder=folder,
         checkpoint=checkpoint,

@@ -66,7 +66,7 @@ def train(
 
     Raises:
         ValueError: the text is too short, or `resume` belongs to another configuration.
-        CheckpointError: the checkpoint cannot be written.
+        CheckpointError: the checkpoint cannot be written, or `resume` belongs to another model.
         KeyboardInterrupt: after saving; its message says how far the run came.
     """
     if resume is not None and resume.config != config:
@@ -106,11 +106,7 @@ def train(
         if resume is None:
             save()  # a folder that cannot be written is found out now, not after the training
         else:
-            model.load_state_dict(resume.model)
-            # A copy: the optimizer goes on in the tensors that it is given, and who resumes may do it again.
-            optimizer.load_state_dict(copy.deepcopy(resume.optimizer))
-            generator.set_state(resume.generator)
-            set_random_states(resume.random, device)
+            _put_back(resume, model, optimizer, generator)
             done, records = resume.step, list(resume.records)
             losses = [torch.tensor(loss, device=device) for loss in resume.losses]
             began -= resume.seconds
@@ -143,6 +139,27 @@ def train(
                     of = f" of {config.steps}" if config.seconds is None else f", {seconds():.0f} s,"
                     raise KeyboardInterrupt(f"stopped after step {done}{of}{kept}")
     return tuple(records)
+
+
+def _put_back(
+    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> None:
+    """All that a step changes, and the generators that it draws from, as they were.
+
+    Raises:
+        CheckpointError: they do not fit: it is another model, or one of another version.
+    """
+    try:
+        model.load_state_dict(checkpoint.model)
+        # A copy: the optimizer goes on in the tensors that it is given, and who resumes may do it again.
+        optimizer.load_state_dict(copy.deepcopy(checkpoint.optimizer))
+        generator.set_state(checkpoint.generator)
+        set_random_states(checkpoint.random, next(model.parameters()).device)
+    except (RuntimeError, ValueError, KeyError, TypeError):
+        raise CheckpointError(
+            "The checkpoint belongs to another model, or to another version of llmlib, and cannot be resumed "
+            "here. Make the model as it was made then, or start a new run."
+        ) from None
 
 
 def _bar(config: TrainingConfig, done: int, seconds: float, progress: bool) -> tqdm:

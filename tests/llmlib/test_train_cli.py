@@ -232,6 +232,34 @@ def test_a_damaged_checkpoint(corpus, tmp_path, capsys):
     assert "is damaged or is not a checkpoint" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("about", "change"),
+    [
+        (None, {}),  # as chapter 7's own checkpoints, which hold a training and not what it was about
+        ("model", {"activation": "relu squared"}),  # a part that models of an earlier recipe had
+        ("model", {"d_model": 0}),
+        ("characters", "aa"),
+        ("architecture", "Perceptron"),
+    ],
+)
+def test_a_checkpoint_that_tells_of_another_run(corpus, tmp_path, capsys, about, change):
+    out = tmp_path / "run"
+    assert main(*short(corpus, out)) == 0
+    was = Checkpoint.load(out / "checkpoint.pt")
+    told = {} if about is None else dict(was.about)
+    if about is not None:
+        told[about] = {**told[about], **change} if isinstance(change, dict) else change
+    dataclasses.replace(was, about=told).save(out / "checkpoint.pt")
+    before = (out / "checkpoint.pt").read_bytes()
+    capsys.readouterr()
+    assert main("--resume", "--out", out, "--device", "cpu") == 1
+    message = capsys.readouterr().err
+    assert f"{out / 'checkpoint.pt'} was written by a program of your own, or by another version" in message
+    assert "Replace the run by --restart, or begin another by --out." in message
+    assert (out / "checkpoint.pt").read_bytes() == before
+    assert main(*short(corpus, out, "--restart")) == 0  # the advice holds
+
+
 def test_a_folder_that_cannot_be_written(corpus, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(*short(corpus, tmp_path / "file" / "run")) == 1

@@ -729,6 +729,42 @@ def test_any_damage_is_noticed(tmp_path):
             Checkpoint.load(path)
 
 
+def test_damage_with_another_face(tmp_path):
+    """A foreign archive that cannot be unpacked, and a length in the directory that overflows."""
+    with zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("letter.txt", "Dear reader, " * 50)
+    packed = bytearray((tmp_path / "packed.pt").read_bytes())
+    packed[30 + len("letter.txt")] = 0xFF  # the first byte that is packed
+    (tmp_path / "packed.pt").write_bytes(packed)
+    with pytest.raises(CheckpointError, match=r"packed.pt is damaged or is not a checkpoint"):
+        Checkpoint.load(tmp_path / "packed.pt")
+    a_checkpoint().save(tmp_path / "run.pt")
+    whole = (tmp_path / "run.pt").read_bytes()
+    for place in range(whole.rindex(b"PK\x06\x06"), len(whole)):  # the end of the directory, byte by byte
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        (tmp_path / "run.pt").write_bytes(damaged)
+        try:
+            assert Checkpoint.load(tmp_path / "run.pt").step == a_checkpoint().step  # a date, or a comment
+        except CheckpointError as error:
+            assert "run.pt is damaged or is not a checkpoint" in str(error)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {}},
+        {"model": GPT(dataclasses.replace(SHAPE, d_model=2 * SHAPE.d_model), 1).state_dict()},
+        {"optimizer": {"state": {}, "param_groups": []}},
+        {"random": {}},
+    ],
+    ids=["no weights", "another width", "no groups", "no generators"],
+)
+def test_a_checkpoint_of_another_model_is_refused(change):
+    with pytest.raises(CheckpointError, match=r"belongs to another model, or to another version of llmlib"):
+        run(resume=dataclasses.replace(a_checkpoint(), **change))
+
+
 def test_what_is_no_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match=rf"There is no checkpoint at {tmp_path}/none.pt"):
         Checkpoint.load(tmp_path / "none.pt")
