@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from autograder import assembling, variants
 from autograder import exercises as catalogue
+from autograder.agreeing import agreement_of
 from autograder.answers import Answer, NotebookError, find_answer, read_cells
 from autograder.child import AnswerProcess
 from autograder.report import Report
@@ -31,7 +32,7 @@ def assemble(options: argparse.Namespace) -> int:
         assembly = assembling.assemble(*_passed_answers(options.workbook), name=name)
         with tempfile.TemporaryDirectory() as scratch:
             assembling.write(assembly, Path(scratch) / name, "")
-            agreement = assembling.agreement_of(Path(scratch) / name)
+            agreement = agreement_of(Path(scratch) / name)
         card = assembling.model_card(assembly, agreement, name)
         assembling.write(assembly, output, card)
     except assembling.AssemblyError as error:
