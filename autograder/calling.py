@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from autograder.checks import Case
+from autograder.nested import copy_value
 from autograder.outcome import Failure, Refused
 
 
@@ -56,17 +57,6 @@ def make(value: Any) -> Any:
     if type(value) in (list, tuple):
         made = [make(item) for item in value]
         return value if all(map(operator.is_, made, value)) else type(value)(made)
-    return value
-
-
-def copy_value(value: Any, requires_grad: bool = False) -> Any:
-    if isinstance(value, Tensor):
-        copy = value.detach().clone()  # keeps the strides of a transposed view
-        return copy.requires_grad_() if requires_grad and copy.is_floating_point() else copy
-    if isinstance(value, list | tuple):
-        return type(value)(copy_value(item) for item in value)
-    if isinstance(value, dict):
-        return {key: copy_value(item) for key, item in value.items()}
     return value
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.calling import copy_value
 from autograder.exercise import Case
+from autograder.nested import copy_value
 from autograder.running import LocalRunner
 
 # An answer may do some dozens of roundings more than the reference, in another order.

@@ -23,9 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autograder.calling import as_call, copy_value, face, make, ready
+from autograder.calling import as_call, face, make, ready
 from autograder.checks import Case
-from autograder.outcome import Failure, Outcome, Refused, plain_number, plain_numbers
+from autograder.nested import copy_value, detached, holds_graph, on_device, unchanged
+from autograder.outcome import Failure, Outcome, Refused
 from autograder.watching import Watch
 
 
@@ -68,19 +69,21 @@ class LocalRunner:
         self.watched = watched
 
     def __call__(self, case: Case) -> Outcome:
-        arguments = {name: _to(value, self.device) for name, value in case.arguments.items()}
+        arguments = {name: on_device(value, self.device) for name, value in case.arguments.items()}
         plain = {name: copy_value(value) for name, value in arguments.items()}
         weights: dict[str, Tensor] = {}
         trained: list[str] = []
         value, failure = self._call(case, plain, weights, gradients=False, trained=trained)
-        mutated = tuple(name for name in plain if not _unchanged(arguments[name], plain[name]))
-        mutated += tuple(n for n in weights if not _unchanged(_to(case.weights[n], self.device), weights[n]))
+        mutated = tuple(name for name in plain if not unchanged(arguments[name], plain[name]))
+        mutated += tuple(
+            n for n in weights if not unchanged(on_device(case.weights[n], self.device), weights[n])
+        )
         mutated += tuple(trained)
         if failure is not None:
             return Outcome(failure=failure, mutated=mutated)
         if (sentence := _no_value(value)) is not None:
             return Outcome(failure=Failure("unreadable", sentence), mutated=mutated)
-        graph, value = _holds_graph(value), _detached(value)
+        graph, value = holds_graph(value), detached(value)
         device = value.device.type if isinstance(value, Tensor) else "cpu"
         if not case.gradient or mutated:
             return Outcome(value, device=device, graph=graph, mutated=mutated)
@@ -120,7 +123,7 @@ class LocalRunner:
                 before = {name: copy_value(state) for name, state in _states(made)}
                 value = call(*positional, **named)
             if trained is not None:
-                trained.extend(name for name, state in _states(made) if not _unchanged(before[name], state))
+                trained.extend(name for name, state in _states(made) if not unchanged(before[name], state))
             if then is not None:
                 with self._time_limit(), torch.enable_grad():
                     then(value)
@@ -186,53 +189,9 @@ def code_of(function: Callable[..., Any]) -> CodeType | None:
     return getattr(inspect.unwrap(function), "__code__", None)
 
 
-def _to(value: Any, device: str) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, list | tuple):
-        return type(value)(_to(item, device) for item in value)
-    if isinstance(value, dict):
-        return {key: _to(item, device) for key, item in value.items()}
-    return value
-
-
 def _placed(value: Any, device: str) -> Any:
     """A model goes to where the tensors are; it was made on the CPU, from sent weights."""
     return value.to(device) if isinstance(value, nn.Module) else value
-
-
-def _holds_graph(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return value.grad_fn is not None
-    if isinstance(value, list | tuple):
-        return any(map(_holds_graph, value))
-    return isinstance(value, dict) and any(map(_holds_graph, value.values()))
-
-
-def _detached(value: Any) -> Any:
-    # A plain tensor: a subclass could carry an `==` of its own.
-    if isinstance(value, Tensor):
-        return value.detach().clone().as_subclass(Tensor)
-    if isinstance(value, list):
-        return [_detached(item) for item in value]
-    if isinstance(value, tuple):  # a torch.Size, too, is its numbers
-        return tuple(_detached(item) for item in value)
-    if isinstance(value, dict):  # and a Counter its pairs
-        return {plain_numbers(key): _detached(item) for key, item in value.items()}
-    return plain_number(value)
-
-
-def _unchanged(before: Any, after: Any) -> bool:
-    if isinstance(before, Tensor):
-        same = after.shape == before.shape and after.dtype == before.dtype
-        return bool(same) and torch.equal(torch.nan_to_num(before), torch.nan_to_num(after))
-    if isinstance(before, list | tuple):
-        return len(before) == len(after) and all(map(_unchanged, before, after))
-    if isinstance(before, dict):
-        return list(before) == list(after) and all(_unchanged(before[k], after[k]) for k in before)
-    if isinstance(before, float) and isinstance(after, float) and before != before:
-        return after != after
-    return before is after or (type(before) is type(after) and bool(before == after))
 
 
 def _states(arguments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -28,8 +28,8 @@ LEVELS = ("limits", "kernel", "sandbox")  # from the weakest to the strongest
 
 # The modules of the autograder that an answer's process needs. None of them knows an exercise.
 MODULES = (
-    *("answering", "calling", "checks", "confine", "cores", "outcome", "running", "texts", "warming"),
-    *("watching", "wire", "worker"),
+    *("answering", "calling", "checks", "confine", "cores", "nested", "outcome", "running", "texts"),
+    *("warming", "watching", "wire", "worker"),
 )
 
 _FOLDER = Path(__file__).resolve().parent
