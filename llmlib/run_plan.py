@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from llmlib.checkpoints import CheckpointError
 from llmlib.data import CORPORA, Corpus, CorpusError, load_corpus
 from llmlib.gpt import GPTConfig
@@ -45,6 +47,7 @@ class Run:
             "characters": self.tokenizer.characters,
             "architecture": type(self.model).__name__,
             "model": dataclasses.asdict(self.model),
+            "threads": torch.get_num_threads(),
         }
 
 

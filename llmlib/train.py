@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             torch.set_num_threads(options.threads)
         device = _device(options.device)
         run = plan(options)
+        _keep_threads(run, options.threads)
         return _train(run, device, as_json=options.json)
     except (CorpusError, CheckpointError) as error:
         print(error, file=sys.stderr)
@@ -65,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     again.add_argument("--restart", action="store_true", help="replace the run in that folder")
-    parser.add_argument("--threads", type=_positive, help="of the CPU (default: PyTorch's choice)")
+    parser.add_argument(
+        "--threads",
+        type=_positive,
+        help="of the CPU (default: PyTorch's choice; with --resume as many as before)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the fastest there is")
     parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")
     return parser
@@ -98,6 +103,21 @@ def _device(wanted: str | None) -> torch.device:
         found = ", ".join(kind for kind in there if there[kind])
         raise UsageError(f"--device {wanted}: PyTorch finds no such device here. There is: {found}.")
     return torch.device(wanted)
+
+
+def _keep_threads(run: Run, wanted: int | None) -> None:
+    """A run goes on with as many threads as it had: with another number sums are rounded in other places."""
+    had = run.checkpoint.about.get("threads") if run.checkpoint else None
+    if had is None:  # a new run, or one from before this was kept
+        return
+    if wanted is None:
+        torch.set_num_threads(had)
+    elif wanted != had:
+        print(
+            f"The run had {had} {'thread' if had == 1 else 'threads'} and goes on with {wanted}: it will end "
+            "nearly, but not bit for bit, as it would have.",
+            file=sys.stderr,
+        )
 
 
 def _train(run: Run, device: torch.device, *, as_json: bool) -> int:

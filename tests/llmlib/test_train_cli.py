@@ -160,6 +160,19 @@ def test_another_setting_cannot_go_on_with_a_run(corpus, tmp_path, capsys, optio
     assert "was begun with" in message
 
 
+def test_a_run_goes_on_with_as_many_threads_as_it_had(corpus, tmp_path, capsys):
+    """Another number rounds sums in other places, so the result would be another one."""
+    out = tmp_path / "run"
+    assert main(*short(corpus, out, "--threads", 2)) == 0
+    torch.set_num_threads(1)
+    capsys.readouterr()
+    assert main("--resume", "--out", out, "--device", "cpu") == 0
+    assert "cpu, 2 threads" in capsys.readouterr().err
+    assert main("--resume", "--out", out, "--device", "cpu", "--threads", 1) == 0
+    message = capsys.readouterr().err
+    assert "The run had 2 threads and goes on with 1" in message and "not bit for bit" in message
+
+
 def test_a_text_that_has_changed_cannot_go_on(corpus, tmp_path, capsys):
     assert main(*short(corpus, tmp_path / "run")) == 0
     corpus.write_text(TEXT + "More.")
