@@ -74,18 +74,6 @@ def test_a_root_taken_in_float32_is_no_mistake():
         assert grade_callable(find("3.1"), answer, seed=seed).status == "passed"
 
 
-def test_weights_masked_after_softmax_and_summed_to_1_again_pass():
-    def answer(query, key, value, mask=None):
-        weights = torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1)
-        if mask is not None:
-            weights = weights * mask
-            weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
-        return weights @ value
-
-    for seed in range(10):
-        assert grade_callable(find("3.5"), answer, seed=seed).status == "passed"
-
-
 def test_float64_inside_does_not_replace_a_stable_softmax():
     def answer(x, dim=-1):
         exponentials = x.double().exp()
@@ -123,6 +111,19 @@ def test_partial_points(number, misconception, points):
     exercise = find(number)
     answer = next(m.answer for m in exercise.misconceptions if m.id == misconception)
     assert grade_callable(exercise, answer).points == points
+
+
+def test_weights_masked_after_softmax_and_summed_to_1_again_fail_on_high_hidden_scores_alone():
+    def answer(query, key, value, mask=None):
+        weights = torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1)
+        if mask is not None:
+            weights = weights * mask
+            weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
+        return weights @ value
+
+    for seed in range(10):
+        report = grade_callable(find("3.5"), answer, seed=seed)
+        assert report.points == 9 and report.misconception.id == "shared-out-again"
 
 
 # --- 3.7, the bug hunt

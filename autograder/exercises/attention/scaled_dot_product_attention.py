@@ -59,11 +59,15 @@ def _broadcast_masks(g: torch.Generator) -> Iterator[Case]:
     yield _case(query, key, value, random_mask(g, 4, 5))
 
 
-def _nothing_to_attend_to(g: torch.Generator) -> Iterator[Case]:
+def _at_the_extremes(g: torch.Generator) -> Iterator[Case]:
     for empty in (0, 1):
         mask = random_mask(g, 3, 4)
         mask[empty] = False
         yield _case(normal(g, 3, 1), normal(g, 4, 1), normal(g, 4, 2), mask)
+    # Visible keys score -100, hidden ones 100: a softmax over all of them leaves the visible ones nothing.
+    key = torch.tensor([-10.0, -10.0, 10.0, 10.0])[:, None]
+    mask = torch.tensor([[True, True, False, False], [False, False, True, True]])
+    yield _case(torch.tensor([[10.0], [-10.0]]), key, normal(g, 4, 2), mask)
 
 
 def _types_and_gradients(g: torch.Generator) -> Iterator[Case]:
@@ -78,12 +82,7 @@ def _large_scores(g: torch.Generator) -> Iterator[Case]:
     # Scores from 90 to 120, then the same below 0: beyond what exp can bear in float32. Larger ones would not
     # do: right answers that subtract the logarithm of the sum would lose digits. √4 = 2 is exact.
     query = torch.tensor([[7.5], [-7.5], [0.5]]).expand(3, 4).contiguous()
-    key = whole(g, 5, 4, largest=1) + 7
-    yield _case(query, key, normal(g, 5, 2))
-    # What is hidden scores so high that nothing is left of the visible share if all take part in the softmax.
-    key = key * torch.tensor([-1.0, -1.0, -1.0, 1.0, 1.0])[:, None]
-    mask = torch.tensor([[True, True, True, False, False], [False, False, False, True, True], [True] * 5])
-    yield _case(query, key, normal(g, 5, 2), mask)
+    yield _case(query, whole(g, 5, 4, largest=1) + 7, normal(g, 5, 2))
 
 
 # --- Mistakes that are no mutants of 3.8: what they do ends in an error, or is two mistakes in one
@@ -350,7 +349,12 @@ EXERCISE = Exercise(
         Check(LEADING, 1, _leading_dimensions, after=(SCALE,)),
         Check(MASK, 2, _masks),
         Check("takes a mask of any shape that broadcasts", 1, _broadcast_masks, after=(LEADING, MASK)),
-        Check("gives zeros to a query with nothing to attend to", 1, _nothing_to_attend_to, after=(MASK,)),
+        Check(
+            "gives zeros to a query with nothing to attend to, and hides the highest scores too",
+            1,
+            _at_the_extremes,
+            after=(MASK,),
+        ),
         Check("stays right when the scores are large", 1, _large_scores, after=(SCALE,)),
         Check(
             "keeps the dtype, lets gradients through and leaves its inputs alone",
