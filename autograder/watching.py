@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import sys
 from functools import cache
 from types import CodeType, FrameType
@@ -19,36 +20,37 @@ class Watch:
     """Refuses library functions by name and by operator, and the course's solution by its code object.
 
     `TorchFunctionMode` sees `F.softmax` and `x.softmax`; `TorchDispatchMode` sees what reaches the operators
-    by any other road (`torch._C`, `torch.ops`); the profiler hook sees the reference called by any name.
+    by any other road (`torch._C`, `torch.ops`); the profiler hook sees what is written in Python, by whatever
+    name it is called: the reference, and library functions that no mode sees (the step of an optimizer).
     """
 
     def __init__(self, forbidden: frozenset[str], reference_code: CodeType | None):
         self.hit: Failure | None = None
         self.modes = (_FunctionWatch(forbidden, self), _OperatorWatch(forbidden, self)) if forbidden else ()
-        self.reference_code = reference_code
+        self.refused = {code: _library_failure(name) for name in forbidden if (code := _python_code(name))}
+        if reference_code is not None:
+            self.refused[reference_code] = Failure(
+                "reference", "this calls the course's own solution; the exercise is to write it yourself"
+            )
 
     def refuse(self, failure: Failure) -> None:
         self.hit = self.hit or failure
         raise Refused(failure)
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and frame.f_code is self.reference_code:
+        if event == "call" and (failure := self.refused.get(frame.f_code)):
             sys.setprofile(None)
-            self.refuse(
-                Failure(
-                    "reference", "this calls the course's own solution; the exercise is to write it yourself"
-                )
-            )
+            self.refuse(failure)
 
     def __enter__(self) -> None:
         for mode in self.modes:
             mode.__enter__()
-        if self.reference_code is not None:
+        if self.refused:
             self._previous = sys.getprofile()
             sys.setprofile(self._profile)
 
     def __exit__(self, *error: Any) -> None:
-        if self.reference_code is not None:
+        if self.refused:
             sys.setprofile(self._previous)
         for mode in reversed(self.modes):
             mode.__exit__(*error)
@@ -79,6 +81,11 @@ def _function(dotted: str) -> Any:
     """The library function with this public name, kept alive so that its id stays its own."""
     root, *parts = dotted.split(".")
     return functools.reduce(getattr, parts, importlib.import_module(root))
+
+
+def _python_code(name: str) -> CodeType | None:
+    """The code of a function that is written in Python, whatever it has been wrapped in."""
+    return None if name.startswith("aten::") else getattr(inspect.unwrap(_function(name)), "__code__", None)
 
 
 class _OperatorWatch(TorchDispatchMode):

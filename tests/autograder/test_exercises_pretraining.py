@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,30 @@ from llmlib.gpt import GPT, GPTConfig
 from llmlib.training import TrainingConfig, train
 
 torch.set_num_threads(1)
+
+# --- From scratch means from scratch
+
+
+def _borrowed(
+    parameter, gradient, average, square_average, step, *, learning_rate, beta1, beta2, eps, weight_decay
+):
+    parameter = torch.nn.Parameter(parameter.clone())
+    optimizer = torch.optim.AdamW([parameter], learning_rate, (beta1, beta2), eps, weight_decay)
+    averages = {"exp_avg": average.clone(), "exp_avg_sq": square_average.clone()}
+    optimizer.state[parameter] = {"step": torch.tensor(step - 1.0), **averages}
+    parameter.grad = gradient
+    optimizer.step()
+    after = optimizer.state[parameter]
+    return parameter.detach(), after["exp_avg"], after["exp_avg_sq"]
+
+
+def test_pytorchs_adamw_is_right_and_refused():
+    exercise = find("7.3")
+    assert grade_callable(replace(exercise, forbidden=()), _borrowed).points == exercise.points
+    report = grade_callable(exercise, _borrowed)
+    assert report.points == 0
+    assert "this calls `torch.optim.AdamW.step`" in report.checks[0].message
+
 
 # --- Partial points: a fault costs what depends on it, and no more
 

@@ -583,4 +583,5 @@ EXERCISE = Exercise(
     misconceptions=MISCONCEPTIONS,
     alternatives=ALTERNATIVES,
     equivalents={},
+    forbidden=("torch.optim.AdamW.step",),
 )
