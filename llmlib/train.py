@@ -132,6 +132,7 @@ def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
         file=sys.stderr,
     )
     began = time.perf_counter()
+    before = _written_at(path)
     try:
         records = train(
             model,
@@ -145,6 +146,10 @@ def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
         )
     except KeyboardInterrupt as interrupt:
         how = f"Go on with: python -m llmlib.train --resume --out {run.folder}"
+        if (
+            run.checkpoint is None and _written_at(path) == before
+        ):  # --resume would find none, or an older run
+            how = "Nothing of this run has been saved yet."
         print(f"\n{str(interrupt).capitalize() or 'Stopped at once'}.\n{how}", file=sys.stderr)
         return 130
     seconds = time.perf_counter() - began
@@ -185,6 +190,10 @@ def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
     print(f"\n{sample[:400].strip()}\n")
     print(f"In {run.folder}: checkpoint.pt, loss.png, sample.txt")
     return 0
+
+
+def _written_at(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _sample(model: GPT, run: Run) -> str:

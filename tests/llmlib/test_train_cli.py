@@ -173,6 +173,31 @@ def test_a_run_goes_on_with_as_many_threads_as_it_had(corpus, tmp_path, capsys):
     assert "The run had 2 threads and goes on with 1" in message and "not bit for bit" in message
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_stopped_before_anything_was_saved(corpus, tmp_path, capsys, monkeypatch, older):
+    """The advice to resume would lead to no run at all, or to the older one that --restart was to replace."""
+    out = tmp_path / "run"
+    if older:
+        assert main(*short(corpus, out)) == 0
+        content = (out / "checkpoint.pt").read_bytes()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("llmlib.training.make_optimizer", stopped)
+    capsys.readouterr()
+    assert main(*short(corpus, out, *(["--restart"] if older else []))) == 130
+    message = capsys.readouterr().err
+    assert "Stopped at once.\nNothing of this run has been saved yet." in message
+    assert "--resume" not in message
+    assert not older or (out / "checkpoint.pt").read_bytes() == content
+    monkeypatch.undo()
+    if older:  # a run that goes on has its checkpoint, however early it is stopped
+        monkeypatch.setattr("llmlib.training.make_optimizer", stopped)
+        assert main("--resume", "--out", out, "--device", "cpu") == 130
+        assert f"Go on with: python -m llmlib.train --resume --out {out}" in capsys.readouterr().err
+
+
 def test_a_text_that_has_changed_cannot_go_on(corpus, tmp_path, capsys):
     assert main(*short(corpus, tmp_path / "run")) == 0
     corpus.write_text(TEXT + "More.")
