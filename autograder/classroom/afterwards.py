@@ -71,16 +71,21 @@ def _readable() -> Iterator[None]:
 def give_feedback(options: argparse.Namespace) -> int:
     chapter, course, entries = _entries(options)
     book = Book(course, chapter.slug, release_path(course, chapter.slug))
+    lacking = []
     try:
         for entry in tqdm(entries, desc="feedback", disable=not sys.stderr.isatty()):
             verdict = entry.verdict
             about = (book.course.db_url, book.course.course_id, chapter.slug, verdict.student)
             with _readable():
                 by_hand = feedback.marks_by_hand(*about)
+            lacking += [] if by_hand else [verdict.student]
             path = feedback.path_of(course / "feedback", verdict)
             write_atomically(path, feedback.page(verdict, by_hand).encode())
     except OSError as error:
         raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    for student in lacking:
+        print(f"! {student} is not in the gradebook, so the page shows no marks by hand: "
+              f"autograder grade {chapter.number}, and this again")  # fmt: skip
     print(f"{len(entries)} pages in {course / 'feedback'}, STUDENT/{chapter.slug}/{chapter.slug}.html")
     return 0
 
@@ -107,9 +112,10 @@ def export(options: argparse.Namespace) -> int:
         print(f"{student}: {before or 'nothing'} → {after}")
     for student in table.missing:
         print(f"! {student} is in no row and was left out")
+    marked = {mark.student for mark in found}
     for entry in entries:
-        if not entry.recorded:
-            print(f"! {entry.verdict.student} was graded and is not yet in the gradebook: "
+        if not entry.recorded or entry.verdict.student not in marked:
+            print(f"! {entry.verdict.student} was graded and is not in the gradebook: "
                   f"autograder grade {chapter.number}")  # fmt: skip
     waiting = sum(mark.waiting for mark in found)
     if waiting:

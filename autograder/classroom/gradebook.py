@@ -11,6 +11,20 @@ from nbgrader.api import InvalidEntry
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 REFUSALS = (SQLAlchemyError, InvalidEntry)
+DAMAGED = (
+    "its file is damaged, or no gradebook: put a copy of it back, or move it away, and `autograder grade` "
+    "makes it anew, without what was marked by hand"
+)
+IN_WORDS = {
+    "database is locked": "another program is writing into it",
+    "file is not a database": DAMAGED,
+    "disk image is malformed": DAMAGED,
+    "unable to open database file": "its file cannot be opened: db_url in nbgrader_config.py must name a "
+    "file that you may write, in a folder that is there",
+    "readonly database": "you may not write into it: it and its folder must be yours to write",
+    "Could not parse SQLAlchemy URL": "db_url in nbgrader_config.py is no address such as "
+    "sqlite:////home/me/course/gradebook.db",
+}
 
 
 class GradebookError(RuntimeError):
@@ -30,7 +44,7 @@ def in_words() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SAWarning)
             yield
-    except REFUSALS as error:
+    except (*REFUSALS, ImportError) as error:
         raise GradebookError(_sentence(error)) from None
     finally:
         log.disabled = silent
@@ -38,6 +52,9 @@ def in_words() -> Iterator[None]:
 
 def _sentence(error: Exception) -> str:
     first = str(error).partition("\n")[0]
-    if "database is locked" in first:
-        return "another program is writing into it"
+    for said, words in IN_WORDS.items():
+        if said in first:
+            return words
+    if isinstance(error, ImportError):
+        return f"db_url in nbgrader_config.py needs a module that is not installed ({first[:200]})"
     return f"{type(error).__name__}: {first[:200]}"

@@ -58,14 +58,17 @@ def grade_class(options: argparse.Namespace, worker: Confined | None = None) -> 
     verdicts = {student: entry.verdict for student, entry in known.items()}
     paths = {s.student: s.path.parent for s in found}
     waiting: list[Entry] = []
+    book = Book(course, chapter.slug, release)
+    lost, troubles = _lost(book, known)
     with _graders(options, plan, len(due), worker) as (where, grade_all):
         if not options.json:
             print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade{where}")
             if own:
                 print(f"variants of this class: {', '.join(own)}")
-        book = Book(course, chapter.slug, release)
+            if lost:
+                print(f"{len(lost)} that were graded are not in the gradebook, and are entered again")
         for student, entry in known.items():
-            if not entry.recorded:
+            if not entry.recorded or student in lost:
                 _record(book, journal, entry, paths[student], waiting)
         bar = tqdm(total=len(due), desc="grading", unit="submission", disable=not sys.stderr.isatty())
         with bar, closing(grade_all(due)) as reached:
@@ -82,14 +85,14 @@ def grade_class(options: argparse.Namespace, worker: Confined | None = None) -> 
                 verdicts[verdict.student] = verdict
                 _record(book, journal, entry, paths[verdict.student], waiting)
                 bar.update()
-    troubles = _record_late(book, journal, waiting, paths)
+    troubles += _record_late(book, journal, waiting, paths)
     book.close()
     ordered = [verdicts[s.student] for s in found]
     if options.json:
         print(json.dumps([verdict.as_json() for verdict in ordered], ensure_ascii=False))
     else:
-        _print(ordered, troubles)
-    for trouble in troubles[:5] if options.json else ():
+        _print(ordered, [*book.notes, *troubles])
+    for trouble in [*book.notes, *troubles][:5] if options.json else ():
         print(f"autograder: {trouble}", file=sys.stderr)
     return GRADER_BROKE if troubles or any(v.outcome == "grader_fault" for v in ordered) else 0
 
@@ -157,6 +160,15 @@ def _unchanged(journal: Journal, submission: submissions.Submission, keys: dict[
     if entry is None or entry.key != keys[submission.student] or entry.verdict.outcome == "grader_fault":
         return None
     return entry
+
+
+def _lost(book: Book, known: dict[str, Entry]) -> tuple[set[str], list[str]]:
+    """Who was recorded and is in the gradebook no more; and in words why that could not be seen."""
+    recorded = {student for student, entry in known.items() if entry.recorded}
+    try:
+        return (recorded - book.holds() if recorded else set()), []
+    except RecordingError as error:
+        return set(), [f"the gradebook cannot be read: {error}; run the command again"]
 
 
 def _record(book: Book, journal: Journal, entry: Entry, submitted: Path, waiting: list[Entry]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from autograder.classroom.grader import Verdict
 from autograder.files import write_atomically
+from autograder.usage import UsageError
 
 SECRET = "secret"
 
@@ -46,11 +47,12 @@ class Journal:
         self._written: tuple[Verdict, str] | None = None  # the last one, which is soon written again
 
     def __getitem__(self, student: str) -> Entry | None:
-        """The verdict on a student; None if there is none, or if its file was damaged."""
+        """The verdict on a student; None if there is none, or if its file was damaged or is another's."""
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             plain = json.loads(self._path(student).read_text("utf-8"))
             verdict = Verdict.from_plain(plain["verdict"])
-            return Entry(verdict, plain["key"], plain["seed"], plain["recorded"])
+            if verdict.student == student:
+                return Entry(verdict, plain["key"], plain["seed"], plain["recorded"])
         return None
 
     def __iter__(self) -> Iterator[Entry]:
@@ -77,7 +79,7 @@ class Journal:
         """The seed of the class: from `key`, else from its secret.
 
         Raises:
-            OSError: the secret can be neither read nor written.
+            OSError, UsageError: the secret can be neither read nor written.
         """
         key = self.secret() if key is None else key
         return int.from_bytes(hashlib.sha256(f"{self.folder.name}:{key}".encode()).digest()[:4], "big") >> 1
@@ -87,12 +89,22 @@ class Journal:
 
         Raises:
             OSError: it can be neither read nor written.
+            UsageError: there is nothing in it, which everybody could guess, or what nobody wrote there.
         """
         path = self.secrets / SECRET
         if not path.exists():
             write_atomically(path, secrets.token_hex(16).encode())
             os.chmod(path, 0o600)
-        return path.read_text("utf-8").strip()
+        try:
+            found = path.read_text("utf-8").strip()
+        except UnicodeDecodeError:
+            found = ""
+        if not found:
+            raise UsageError(
+                f"{path} should hold the class's secret and holds no text: put a copy of it back, or delete "
+                "it for a new one, with which everything is graded again"
+            )
+        return found
 
 
 def version(release: bytes) -> str:

@@ -11,21 +11,25 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbgrader import utils
-from nbgrader.api import Gradebook
-from nbgrader.coursedir import CourseDirectory
+from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import AssignLatePenalties
-from traitlets.config import Config, PyFileConfigLoader
 
 from autograder import panel
+from autograder.classroom.configured import configured
 from autograder.classroom.entering import enter_chapter
 from autograder.classroom.gradebook import REFUSALS, GradebookError, in_words
 from autograder.classroom.grader import Verdict
+from autograder.classroom.submissions import Unreadable, read_bytes
 from autograder.exercises import find
 from autograder.files import write_atomically
 from autograder.merging import Cell, grade_id, is_answer
@@ -33,6 +37,7 @@ from autograder.report import CheckResult, Mistake, Report
 
 MOST_OUTPUT = 10_000  # characters of one output that are kept
 MOST_PICTURE = 2 << 20
+TIMESTAMP = "timestamp.txt"
 SUBMITTED = "as-submitted"  # the tag of a cell whose outputs nobody has verified
 EXECUTED = "as-executed"  # the tag of a cell whose outputs `grade --execute` made
 
@@ -42,12 +47,18 @@ class RecordingError(RuntimeError):
 
 
 class Book:
-    """The course's gradebook and its folder `autograded/`. `root`: where `nbgrader_config.py` lies."""
+    """The course's gradebook and its folder `autograded/`. `root`: where `nbgrader_config.py` lies.
+
+    notes: what an instructor should know of what was recorded.
+
+    Raises:
+        UsageError: `nbgrader_config.py` cannot be run, or says what nbgrader does not understand.
+    """
 
     def __init__(self, root: Path, chapter: str, release: Path):
         self.chapter, self.release = chapter, release
-        self.config = _config(root)
-        self.course = CourseDirectory(config=self.config)
+        self.notes: list[str] = []
+        self.config, self.course = configured(root)
         self._prepared = False
         self._gradebook: Gradebook | None = None
 
@@ -56,22 +67,36 @@ class Book:
         Raises:
             RecordingError: it could not be written.
         """
-        try:
-            with in_words():
-                self._record(verdict, submitted)
-        except GradebookError as error:
-            raise RecordingError(str(error)) from None
-        except OSError as error:
-            raise RecordingError(f"{type(error).__name__}: {str(error)[:200]}") from None
+        with _in_words():
+            self._record(verdict, submitted)
+
+    def holds(self) -> set[str]:
+        """Whose submissions the gradebook has, with their notebook in `autograded/`.
+
+        Somebody may have put an older gradebook back, or have deleted it, a student or the folder.
+
+        Raises:
+            RecordingError: it cannot be read.
+        """
+        with _in_words():
+            self._prepare()
+            try:
+                found = {s.student_id for s in self._open().assignment_submissions(self.chapter)}
+            except MissingEntry:
+                return set()
+            finally:
+                self.close()
+        return {student for student in found if self._path(student).is_file()}
+
+    def _path(self, student: str) -> Path:
+        folder = self.course.format_path(self.course.autograded_directory, student, self.chapter)
+        return Path(folder) / f"{self.chapter}.ipynb"
 
     def _record(self, verdict: Verdict, submitted: Path | None) -> None:
         self._prepare()
         notebook = self._notebook(verdict)
-        folder = Path(
-            self.course.format_path(self.course.autograded_directory, verdict.student, self.chapter)
-        )
         self._enter(verdict, notebook, submitted)
-        write_atomically(folder / f"{self.chapter}.ipynb", json.dumps(notebook).encode())
+        write_atomically(self._path(verdict.student), json.dumps(notebook).encode())
 
     def _prepare(self) -> None:
         if not self._prepared:
@@ -84,9 +109,7 @@ class Book:
         return {"nbgrader": {**about, "db_url": self.course.db_url}}
 
     def _enter(self, verdict: Verdict, notebook: nbformat.NotebookNode, submitted: Path | None) -> None:
-        handed_in = None
-        if submitted is not None and not (submitted / "timestamp.txt").is_symlink():
-            handed_in = self.course.get_existing_timestamp(str(submitted))
+        handed_in = None if submitted is None else self._handed_in(verdict.student, submitted / TIMESTAMP)
         when = {"timestamp": handed_in} if handed_in else {}
         gradebook = self._open()
         try:
@@ -99,8 +122,35 @@ class Book:
             self.close()
             raise
         if late:
-            AssignLatePenalties(config=self.config).preprocess(notebook, self._about(verdict.student))
+            self._assign_late_penalty(verdict.student, notebook)
             gradebook.db.expire_all()
+
+    def _handed_in(self, student: str, path: Path) -> datetime | None:
+        """When, if the file says so. A file that says nothing costs a note, and not the class its marks."""
+        if not os.path.lexists(path):
+            return None
+        try:
+            text = read_bytes(path).decode().strip()
+            return utils.parse_utc(text) if text else None
+        except Unreadable as problem:
+            why = str(problem)
+        except (ValueError, TypeError, AttributeError, ArithmeticError):  # dateutil's
+            why = f"{path.name} says no time such as 2030-01-31 10:00:00 UTC"
+        self.notes.append(
+            f"{student}: recorded without the time of handing in: {why}. Mend {path} and grade with --again"
+        )
+        return None
+
+    def _assign_late_penalty(self, student: str, notebook: nbformat.NotebookNode) -> None:
+        """By the plugin that the course has configured, which is a program of the instructor's."""
+        try:
+            AssignLatePenalties(config=self.config).preprocess(notebook, self._about(student))
+        except REFUSALS:
+            raise
+        except Exception as error:
+            raise RecordingError(
+                f"the course's rule for late submissions failed: {type(error).__name__}: {str(error)[:200]}"
+            ) from None
 
     def _mark(self, gradebook: Gradebook, verdict: Verdict, notebook: nbformat.NotebookNode) -> None:
         """What nbgrader's SaveAutoGrades enters, in one transaction: it makes one for every cell."""
@@ -146,14 +196,15 @@ class Book:
         return nbformat.from_dict(whole)
 
 
-def _config(root: Path) -> Config:
-    path = root / "nbgrader_config.py"
-    config = Config()
-    if path.is_file():
-        config = PyFileConfigLoader(path.name, path=str(root)).load_config()
-    if "root" not in config.CourseDirectory:
-        config.CourseDirectory.root = str(root)
-    return config
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        with in_words():
+            yield
+    except GradebookError as error:
+        raise RecordingError(str(error)) from None
+    except OSError as error:
+        raise RecordingError(f"{type(error).__name__}: {str(error)[:200]}") from None
 
 
 def checked(cell: Cell, report: dict[str, Any]) -> Cell:

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -24,12 +25,14 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader_class import ROOT, SLUG, answers, class_of, submission
 
 from autograder.child import AnswerProcess
-from autograder.classroom import rehearsal, similarity
+from autograder.classroom import exporting, rehearsal, similarity
+from autograder.classroom.gradebook import GradebookError, in_words
 from autograder.classroom.journal import Journal
-from autograder.classroom.recording import Book
+from autograder.classroom.recording import Book, RecordingError
 from autograder.cli import main
 from autograder.exercises import find, find_chapter
 from autograder.expecting import expect
+from autograder.usage import UsageError
 from autograder.values import text_of
 
 STUDENTS = ("right", "half", "empty", "noisy", "foreign", "copied")
@@ -108,6 +111,10 @@ def forget(course, *students):
         (course / "grades" / SLUG / f"{student}.json").unlink()
 
 
+def a_book(course):
+    return Book(course, SLUG, course / "chapters" / SLUG / f"{SLUG}.ipynb")
+
+
 @pytest.fixture
 def impatient(course):
     """Waits half a second for a locked gradebook, in the place of SQLite's five."""
@@ -145,13 +152,117 @@ def test_a_locked_gradebook_loses_nothing(course, capsys, caplog, monkeypatch, l
                 assert "cannot be read: another program is writing into it" in capsys.readouterr().err
         else:
             assert run(course, "export", "3") == 0
-            assert "! half was graded and is not yet in the gradebook" in capsys.readouterr().out
+            assert "! half was graded and is not in the gradebook" in capsys.readouterr().out
     finally:
         lock.close()
     assert {e.verdict.student: e.verdict.points for e in Journal(course / "grades", SLUG)}["right"] == 42
     assert run(course, "grade", "3") == 0
     assert "0 of 7 submissions to grade" in capsys.readouterr().out
     assert all(entry.recorded for entry in Journal(course / "grades", SLUG))
+
+
+@pytest.mark.parametrize("lost", ["student", "chapter", "gradebook", "notebook"])
+def test_what_was_graded_and_is_lost_is_entered_again(course, tmp_path, capsys, lost):
+    book = course / "gradebook.db"
+    kept = shutil.copy(book, tmp_path)
+    before = scores(course)
+    if lost == "notebook":
+        shutil.rmtree(course / "autograded" / "half")
+    elif lost == "gradebook":
+        book.unlink()
+    else:
+        with Gradebook(f"sqlite:///{book}") as gradebook:
+            gradebook.remove_student("half") if lost == "student" else gradebook.remove_assignment(SLUG)
+    if lost != "notebook":
+        assert run(course, "export", "3") == 0
+        assert "! half was graded and is not in the gradebook: autograder grade 3" in capsys.readouterr().out
+        assert run(course, "feedback", "3") == 0
+        assert "! half is not in the gradebook, so the page shows no marks by hand" in capsys.readouterr().out
+    assert run(course, "grade", "3") == 0
+    said = capsys.readouterr().out
+    number = 1 if lost in ("student", "notebook") else 7
+    assert "0 of 7 submissions to grade" in said
+    assert f"{number} that were graded are not in the gradebook, and are entered again" in said
+    # What a person gave is lost with the gradebook.
+    assert scores(course) == ({**POINTS, "late": 39} if number == 7 else before)
+    assert (course / "autograded" / "half" / SLUG / f"{SLUG}.ipynb").is_file()
+    shutil.copy(kept, book)
+
+
+@pytest.mark.parametrize(
+    "content", [b"yesterday", b"99999-01-01", b"\xff\xfe", b"2030-01-01 10:00:00 999999999999", None]
+)
+def test_a_time_of_handing_in_that_nobody_can_read_costs_a_note(course, content):
+    folder = course / "submitted" / "foreign" / SLUG
+    path = folder / "timestamp.txt"
+    os.mkfifo(path) if content is None else path.write_bytes(content)
+    try:
+        book = a_book(course)
+        book.record(Journal(course / "grades", SLUG)["foreign"].verdict, folder)
+        book.close()
+        (note,) = book.notes
+        assert note.startswith("foreign: recorded without the time of handing in: timestamp.txt ")
+        assert str(path) in note
+    finally:
+        path.unlink()
+    assert scores(course)["foreign"] == POINTS["foreign"]
+
+
+def test_a_rule_for_late_submissions_that_fails_costs_no_traceback(course):
+    book = a_book(course)
+    book.config.AssignLatePenalties.plugin_class = "no.such.Plugin"
+    with pytest.raises(RecordingError, match=r"the course's rule for late submissions failed: .*no\.such"):
+        book.record(Journal(course / "grades", SLUG)["late"].verdict, course / "submitted" / "late" / SLUG)
+    book.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("def (", "cannot be run: SyntaxError"),
+        ("1 / 0", "cannot be run: ZeroDivisionError: division by zero. Mend it"),
+        ("raise SystemExit", "cannot be run: SystemExit. Mend it"),
+        ("c.CourseDirectory.db_url = 3", "The 'db_url' trait of a CourseDirectory instance expected"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_told_with_its_place(course, capsys, line, said):
+    path = course / "nbgrader_config.py"
+    before = path.read_text()
+    path.write_text(f"{before}\n{line}\n")
+    try:
+        for command in ("grade", "feedback", "export"):
+            assert run(course, command, "3") == 2
+            told = capsys.readouterr().err
+            assert str(path) in told and said in told
+            assert line != "1 / 0" or f", line {len(before.splitlines()) + 2}," in told
+    finally:
+        path.write_text(before)
+
+
+def test_a_gradebook_that_is_none_is_told_with_what_to_do(tmp_path):
+    path = tmp_path / "gradebook.db"
+    path.write_bytes(b"no gradebook" * 1000)
+    with pytest.raises(GradebookError, match="damaged, or no gradebook: put a copy of it back"):
+        exporting.marks(f"sqlite:///{path}", "default_course", SLUG)
+    with pytest.raises(GradebookError, match="must name a file"):
+        exporting.marks(f"sqlite:///{tmp_path / 'nowhere' / 'gradebook.db'}", "default_course", SLUG)
+    with pytest.raises(GradebookError, match="needs a module that is not installed"), in_words():
+        raise ModuleNotFoundError("No module named 'psycopg'")
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe"])
+def test_a_secret_that_everybody_could_guess_is_refused(tmp_path, content):
+    (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(UsageError, match="put a copy of it back, or delete it for a new one"):
+        Journal(tmp_path, SLUG).seed()
+    assert (tmp_path / "secret").read_bytes() == content
+
+
+def test_a_verdict_on_another_student_is_nobody_s(course, tmp_path):
+    (tmp_path / SLUG).mkdir()
+    shutil.copy(course / "grades" / SLUG / "half.json", tmp_path / SLUG / "right.json")
+    journal = Journal(tmp_path, SLUG)
+    assert journal["right"] is None and not list(journal)
 
 
 def test_a_mark_given_by_hand_stays(course):
