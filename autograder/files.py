@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -12,8 +13,12 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path`: whoever looks, at whatever moment, finds the old file or the new one.
 
     Raises:
-        OSError: there is no room, or no permission; the old file is untouched.
+        OSError: there is no room, no permission, or something there that is no file (a folder, a device,
+            which would be replaced); what was there is untouched.
     """
+    if path.exists() and not path.is_file():
+        what = "it is a folder" if path.is_dir() else "it is no file but a device, a pipe or a socket"
+        raise OSError(errno.EISDIR if path.is_dir() else errno.EEXIST, what, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:

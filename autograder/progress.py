@@ -67,16 +67,24 @@ def record_check(report: Report, answer: Any = None) -> str | None:
 def events(path: Path | None = None) -> Iterator[dict[str, Any]]:
     """All events, oldest first; a damaged line is passed over."""
     path = path or progress_file()
-    if path is None or not path.is_file():
+    if path is None or not os.path.isfile(path):
         return
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(event, dict) and isinstance(event.get("exercise"), str):
+            if _is_event(event):
                 yield event
+
+
+def _is_event(event: Any) -> bool:
+    """Whether it is one of ours, and not what a crash or another program left in the file."""
+    if not isinstance(event, dict) or not isinstance(event.get("exercise"), str):
+        return False
+    points, prediction = event.get("points", 0), event.get("prediction", {})
+    return isinstance(points, int) and points >= 0 and isinstance(prediction, dict)
 
 
 @dataclass(frozen=True)

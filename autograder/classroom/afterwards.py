@@ -34,7 +34,12 @@ def replay(options: argparse.Namespace) -> int:
     entry = Journal(options.course.absolute() / "grades", slug)[options.student]
     if entry is None:
         raise UsageError(f"there is no verdict on {options.student!r} in {slug}: was it graded here?")
-    before = next(r for r in entry.verdict.exercises if r["exercise"] == exercise.name)
+    before = next((r for r in entry.verdict.exercises if r["exercise"] == exercise.name), None)
+    if before is None:
+        raise UsageError(
+            f"{options.student} was graded by a version of the course without {exercise.number}: "
+            f"autograder grade {exercise.chapter}"
+        )
     exercise = catalogue.find(exercise.name, before.get("variant"))
     answer = entry.verdict.answers.get(exercise.name)
     if answer is None:
@@ -51,13 +56,37 @@ def replay(options: argparse.Namespace) -> int:
     return int(not same)
 
 
-def _entries(options: argparse.Namespace) -> tuple[Chapter, Path, list[Entry]]:
+def _graded(options: argparse.Namespace) -> tuple[Chapter, Path, list[Entry]]:
     chapter, course = find_chapter(options.chapter), options.course.absolute()
     entries = list(Journal(course / "grades", chapter.slug))
     if not entries:
         raise UsageError(f"nothing of {chapter.slug} has been graded here: autograder grade {chapter.slug}")
+    return chapter, course, entries
+
+
+def _entries(options: argparse.Namespace) -> tuple[Chapter, Path, list[Entry]]:
+    """What can be shown: a verdict of another version of the course may name what this one does not have."""
+    chapter, course, graded = _graded(options)
+    entries = [entry for entry in graded if _is_of_this_version(entry, chapter)]
+    for entry in graded:
+        if entry not in entries:
+            print(f"! {entry.verdict.student} was graded by another version of the course and is left out: "
+                  f"autograder grade {chapter.number}, and this again", file=sys.stderr)  # fmt: skip
+    if not entries:
+        raise UsageError(f"nobody was graded by this version: autograder grade {chapter.number}")
     reports = (report for entry in entries for report in entry.verdict.exercises)
     return chapter.varied({r["exercise"]: r["variant"] for r in reports if r.get("variant")}), course, entries
+
+
+def _is_of_this_version(entry: Entry, chapter: Chapter) -> bool:
+    reports = entry.verdict.exercises
+    try:
+        checks = {r["exercise"]: catalogue.find(r["exercise"], r.get("variant")).checks for r in reports}
+    except catalogue.UnknownExercise:
+        return False
+    known = {name: {check.name for check in several} for name, several in checks.items()}
+    named = all(check["name"] in known[r["exercise"]] for r in reports for check in r["checks"])
+    return named and set(known) == {exercise.name for exercise in chapter.exercises}
 
 
 @contextmanager
@@ -91,7 +120,7 @@ def give_feedback(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    chapter, course, entries = _entries(options)
+    chapter, course, entries = _graded(options)
     book = Book(course, chapter.slug, release_path(course, chapter.slug))
     try:
         with _readable():

@@ -132,9 +132,23 @@ def _read(roster: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         with roster.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = [{k: v or "" for k, v in row.items() if k is not None} for row in reader]
-            return list(reader.fieldnames or ()), rows
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            header = list(reader.fieldnames or ())
+            if twice := [name for name in header if header.count(name) > 1]:
+                raise ExportError(
+                    f"{roster} has two columns {twice[0]!r}, and one would be lost: rename one of them"
+                )
+            rows = []
+            for row in reader:
+                if None in row:
+                    raise ExportError(
+                        f"line {reader.line_num} of {roster} has more fields than the first, which names "
+                        f"{len(header)} columns, and they would be lost: name their columns there"
+                    )
+                rows.append({name: value or "" for name, value in row.items()})
+            return header, rows
+    except UnicodeDecodeError:
+        raise ExportError(f"{roster} is not in UTF-8: save it as CSV UTF-8, and name that file") from None
+    except (OSError, csv.Error) as error:
         raise ExportError(f"cannot read {roster}: {error}") from None
 
 

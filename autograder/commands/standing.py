@@ -8,10 +8,14 @@ import json
 from autograder import exercises as catalogue
 from autograder import progress as log
 from autograder.table import print_table
+from autograder.usage import UsageError
 
 
 def progress(options: argparse.Namespace) -> int:
-    standings = log.standings(catalogue.all_exercises())
+    try:
+        standings = log.standings(catalogue.all_exercises())
+    except OSError as error:
+        raise UsageError(f"cannot read your progress in {error.filename}: {error.strerror}") from None
     if options.json:
         keys = ("status", "points", "tries", "hints", "first_prediction")
         plain = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from contextlib import nullcontext
 
@@ -13,6 +14,7 @@ from autograder import cli
 from autograder.child import AnswerProcess
 from autograder.commands import checking
 from autograder.exercises import all_exercises, find
+from autograder.files import write_atomically
 from autograder.sandbox import LEVELS
 
 RIGHT = """
@@ -281,3 +283,31 @@ def test_a_notebook_that_is_none(refused, tmp_path):
         assert "is not a Jupyter notebook" in refused("check", path)
     notebook_of(path, nbformat.v4.new_code_cell("1 + 1"))
     assert "holds no answer" in refused("check", path)
+
+
+@pytest.mark.parametrize(
+    "left",
+    ['"points": null', '"points": "x"', '"points": -5', '"prediction": 3', '"more": ' + "[" * 100_000],
+    ids=["nothing", "text", "negative", "number", "deep"],
+)
+def test_an_event_that_is_none_is_passed_over(tmp_path, monkeypatch, capsys, left):
+    path = tmp_path / "progress.jsonl"
+    monkeypatch.setenv("AUTOGRADER_PROGRESS", str(path))
+    event = '{"exercise": "attention.causal_mask", "event": "check", "status": "passed", "points": 3'
+    path.write_text(f"{event}, {left}}}\n")
+    assert cli.main(["progress"]) == 0
+    assert capsys.readouterr().out.count("\n0 of ") == 1
+    with path.open("a") as file:
+        file.write(event + "}\n")
+    assert cli.main(["progress"]) == 0
+    assert capsys.readouterr().out.count("\n3 of ") == 1
+
+
+def test_what_is_no_file_is_never_replaced_by_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(OSError, match="it is ") as refused:
+            write_atomically(tmp_path / name, b"text")
+        assert refused.value.filename == str(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo() and sorted(p.name for p in tmp_path.iterdir()) == ["folder", "pipe"]

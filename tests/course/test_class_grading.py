@@ -265,6 +265,47 @@ def test_a_verdict_on_another_student_is_nobody_s(course, tmp_path):
     assert journal["right"] is None and not list(journal)
 
 
+@pytest.mark.parametrize("other", ["exercise", "check", "fewer"])
+def test_a_verdict_of_another_version_of_the_course_is_left_out_and_named(course, capsys, other):
+    path = course / "grades" / SLUG / "half.json"
+    before = path.read_text()
+    plain = json.loads(before)
+    report = plain["verdict"]["exercises"][0]
+    if other == "exercise":
+        report["exercise"] = "attention.gone"
+    elif other == "check":
+        report["checks"][0]["name"] = "gone"
+    else:
+        del plain["verdict"]["exercises"][0]
+    path.write_text(json.dumps(plain))
+    try:
+        for command in ("feedback", "report", "similar"):
+            assert run(course, command, "3") == 0
+            assert "! half was graded by another version of the course and is left" in capsys.readouterr().err
+        assert run(course, "export", "3") == 0
+        assert "left out" not in "".join(capsys.readouterr()), "marks are the gradebook's"
+        if other != "check":
+            assert run(course, "replay", "half", "3.1") == 2
+            assert "a version of the course without 3.1" in capsys.readouterr().err
+    finally:
+        path.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("roster", "said"),
+    [
+        (b"Student,ID,A,A\nR,right,3,4\n", "has two columns 'A', and one would be lost"),
+        (b"Student,ID\nR,right,3\n", "line 2 of .* has more fields than the first, .* would be lost"),
+        (b"Student,ID\nJ\xfcrg,right\n", "is not in UTF-8: save it as CSV UTF-8"),
+    ],
+)
+def test_a_roster_that_could_not_be_given_back_whole_is_refused(tmp_path, roster, said):
+    path = tmp_path / "roster.csv"
+    path.write_bytes(roster)
+    with pytest.raises(exporting.ExportError, match=said):
+        exporting.filled([exporting.Mark("right", 3, 4, 0, False)], SLUG, "canvas", path)
+
+
 def test_a_mark_given_by_hand_stays(course):
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
         grade = gradebook.find_grade("attention-why-divide", SLUG, SLUG, "right")
