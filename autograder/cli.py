@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -100,6 +101,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # where it cannot write "→", "?" will do
+            stream.reconfigure(errors="replace")
     options = parser().parse_args(arguments)
     try:
         return options.run(options)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 import textwrap
 from contextlib import nullcontext
 
@@ -311,3 +313,12 @@ def test_what_is_no_file_is_never_replaced_by_one(tmp_path):
             write_atomically(tmp_path / name, b"text")
         assert refused.value.filename == str(tmp_path / name)
     assert (tmp_path / "pipe").is_fifo() and sorted(p.name for p in tmp_path.iterdir()) == ["folder", "pipe"]
+
+
+def test_a_terminal_without_the_letters_costs_no_traceback(monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    monkeypatch.setenv("AUTOGRADER_PROGRESS", "off")
+    assert cli.main(["progress"]) == 0
+    sys.stdout.flush()
+    assert b"? open" in shown.getvalue() and b"points. Next: 0.1" in shown.getvalue()
