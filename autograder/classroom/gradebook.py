@@ -23,7 +23,7 @@ IN_WORDS = {
     "file that you may write, in a folder that is there",
     "readonly database": "you may not write into it: it and its folder must be yours to write",
     "Could not parse SQLAlchemy URL": "db_url in nbgrader_config.py is no address such as "
-    "sqlite:////home/me/course/gradebook.db",
+    "sqlite:///gradebook.db",
 }
 
 
