@@ -14,14 +14,14 @@ from typing import Any
 
 import nbformat
 from alembic.script import ScriptDirectory
-from nbgrader import api
+from nbgrader import api, utils
 from nbgrader.api import Comment, Grade, Gradebook, MissingEntry
 from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.preprocessors import SaveCells
 from sqlalchemy import text
 from traitlets.config import Config
 
-from autograder.merging import Cell, grade_id
+from autograder.merging import grade_id
 
 
 def enter_chapter(chapter: str, release: Path, db_url: str, course_id: str, config: Config) -> None:
@@ -45,9 +45,8 @@ def enter_chapter(chapter: str, release: Path, db_url: str, course_id: str, conf
         _EnterCells(config=config).preprocess(notebook, {"nbgrader": about})
 
 
-def _is_entered(cell: Cell) -> bool:
-    about = cell.get("metadata", {}).get("nbgrader") or {}
-    return any(about.get(kind) for kind in ("grade", "solution", "locked", "task"))
+def _is_entered(cell: nbformat.NotebookNode) -> bool:
+    return any(kind(cell) for kind in (utils.is_grade, utils.is_solution, utils.is_locked, utils.is_task))
 
 
 class _EnterCells(SaveCells):

@@ -28,12 +28,12 @@ IN_WORDS = {
 
 
 class GradebookError(RuntimeError):
-    """The gradebook could not be read or written; the message says why."""
+    """The gradebook, or a file of it, could not be read or written; the message says why."""
 
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """A refusal of the gradebook inside the `with` block is a `GradebookError`, and nothing else is printed.
+    """A refusal inside the `with` block, the disk's too, is a `GradebookError`, and nothing else is printed.
 
     nbgrader logs the traceback of what it raises, and warns about its own use of SQLAlchemy.
     """
@@ -44,7 +44,7 @@ def in_words() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SAWarning)
             yield
-    except (*REFUSALS, ImportError) as error:
+    except (*REFUSALS, ImportError, OSError) as error:
         raise GradebookError(_sentence(error)) from None
     finally:
         log.disabled = silent

@@ -18,9 +18,10 @@ from tqdm import tqdm
 from autograder.child import AnswerProcess
 from autograder.classroom import cluster, crew, rerunning, submissions
 from autograder.classroom.chapters import find_chapter, of_class, release_path
+from autograder.classroom.gradebook import GradebookError
 from autograder.classroom.grader import Verdict, release_of
 from autograder.classroom.journal import Entry, Journal, version
-from autograder.classroom.recording import Book, RecordingError
+from autograder.classroom.recording import Book
 from autograder.sandbox import LEVELS, Confined, SandboxError, bubblewrap_trouble, require
 from autograder.usage import GRADER_BROKE, UsageError
 
@@ -167,7 +168,7 @@ def _lost(book: Book, known: dict[str, Entry]) -> tuple[set[str], list[str]]:
     recorded = {student for student, entry in known.items() if entry.recorded}
     try:
         return (recorded - book.holds() if recorded else set()), []
-    except RecordingError as error:
+    except GradebookError as error:
         return set(), [f"the gradebook cannot be read: {error}; run the command again"]
 
 
@@ -194,7 +195,7 @@ def _failure_to_record(book: Book, journal: Journal, entry: Entry, submitted: Pa
     try:
         book.record(entry.verdict, submitted)
         journal.write(replace(entry, recorded=True))
-    except (RecordingError, OSError) as error:
+    except (GradebookError, OSError) as error:
         return str(error)
     return None
 

@@ -12,8 +12,6 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -42,10 +40,6 @@ SUBMITTED = "as-submitted"  # the tag of a cell whose outputs nobody has verifie
 EXECUTED = "as-executed"  # the tag of a cell whose outputs `grade --execute` made
 
 
-class RecordingError(RuntimeError):
-    """The gradebook or a file could not be written; the verdict is in the journal, and is recorded later."""
-
-
 class Book:
     """The course's gradebook and its folder `autograded/`. `root`: where `nbgrader_config.py` lies.
 
@@ -65,9 +59,9 @@ class Book:
     def record(self, verdict: Verdict, submitted: Path | None = None) -> None:
         """
         Raises:
-            RecordingError: it could not be written.
+            GradebookError: it could not be written. The verdict is in the journal, and is recorded later.
         """
-        with _in_words():
+        with in_words():
             self._record(verdict, submitted)
 
     def holds(self) -> set[str]:
@@ -76,9 +70,9 @@ class Book:
         Somebody may have put an older gradebook back, or have deleted it, a student or the folder.
 
         Raises:
-            RecordingError: it cannot be read.
+            GradebookError: it cannot be read.
         """
-        with _in_words():
+        with in_words():
             self._prepare()
             try:
                 found = {s.student_id for s in self._open().assignment_submissions(self.chapter)}
@@ -148,7 +142,7 @@ class Book:
         except REFUSALS:
             raise
         except Exception as error:
-            raise RecordingError(
+            raise GradebookError(
                 f"the course's rule for late submissions failed: {type(error).__name__}: {str(error)[:200]}"
             ) from None
 
@@ -194,17 +188,6 @@ class Book:
             cells.insert(0, {"cell_type": "markdown", "id": "on-receipt", "metadata": {}, "source": text})
         whole = {**release, "cells": cells}
         return nbformat.from_dict(whole)
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    try:
-        with in_words():
-            yield
-    except GradebookError as error:
-        raise RecordingError(str(error)) from None
-    except OSError as error:
-        raise RecordingError(f"{type(error).__name__}: {str(error)[:200]}") from None
 
 
 def checked(cell: Cell, report: dict[str, Any]) -> Cell:

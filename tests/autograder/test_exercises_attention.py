@@ -113,16 +113,11 @@ def test_partial_points(number, misconception, points):
     assert grade_callable(exercise, answer).points == points
 
 
-def test_weights_masked_after_softmax_and_summed_to_1_again_fail_on_high_hidden_scores_alone():
-    def answer(query, key, value, mask=None):
-        weights = torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1)
-        if mask is not None:
-            weights = weights * mask
-            weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
-        return weights @ value
-
+def test_weights_shared_out_again_after_softmax_fail_on_high_hidden_scores_alone():
+    exercise = find("3.5")
+    answer = next(m.answer for m in exercise.misconceptions if m.id == "shared-out-again")
     for seed in range(10):
-        report = grade_callable(find("3.5"), answer, seed=seed)
+        report = grade_callable(exercise, answer, seed=seed)
         assert report.points == 9 and report.misconception.id == "shared-out-again"
 
 

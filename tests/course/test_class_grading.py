@@ -28,7 +28,7 @@ from autograder.child import AnswerProcess
 from autograder.classroom import exporting, rehearsal, similarity
 from autograder.classroom.gradebook import GradebookError, in_words
 from autograder.classroom.journal import Journal
-from autograder.classroom.recording import Book, RecordingError
+from autograder.classroom.recording import Book
 from autograder.cli import main
 from autograder.exercises import find, find_chapter
 from autograder.expecting import expect
@@ -211,7 +211,7 @@ def test_a_time_of_handing_in_that_nobody_can_read_costs_a_note(course, content)
 def test_a_rule_for_late_submissions_that_fails_costs_no_traceback(course):
     book = a_book(course)
     book.config.AssignLatePenalties.plugin_class = "no.such.Plugin"
-    with pytest.raises(RecordingError, match=r"the course's rule for late submissions failed: .*no\.such"):
+    with pytest.raises(GradebookError, match=r"the course's rule for late submissions failed: .*no\.such"):
         book.record(Journal(course / "grades", SLUG)["late"].verdict, course / "submitted" / "late" / SLUG)
     book.close()
 
