@@ -6,9 +6,9 @@
     DEVICE=cuda python benchmarks/recipe.py            # one size up, beside nanoGPT's configuration for a GPU
 
 Every row trains on as many characters as `--steps` of the recipe see, or for the same time, and is judged by
-its loss over the whole validation set, in consecutive blocks of its context. The recipe itself runs with
-several seeds, so that one sees which differences mean anything. How long a character takes is measured for
-all rows in turns, before the trainings, as a ratio to the recipe's.
+its loss over the whole validation set, in consecutive blocks of its context. Every row runs with the same
+seeds, so that one sees which differences mean anything. How long a character takes is measured for all rows
+in turns, before the trainings, as a ratio to the recipe's.
 
 Nothing is tuned for a row: what is left is what the recipe's numbers give without that one change.
 
@@ -24,6 +24,7 @@ import argparse
 import dataclasses
 import json
 import math
+import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from llmlib.training import TrainingConfig, evaluate, train
 
 LAPTOP, NANOGPT = PRESETS["laptop"], PRESETS["nanogpt-cpu"]
 Change = Callable[[nn.Module], None]
+SEEDS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,6 @@ class Row:
     model: ModernGPTConfig | GPTConfig = LAPTOP.model
     training: TrainingConfig = LAPTOP.training
     change: Change | None = None
-    seeds: tuple[int, ...] = (1,)
 
     def make(self, vocab_size: int, seed: int) -> nn.Module:
         config = dataclasses.replace(self.model, vocab_size=vocab_size)
@@ -148,7 +149,7 @@ def _model(**fields: Any) -> ModernGPTConfig:
 
 
 ROWS = {
-    "recipe": Row("the recipe", seeds=(1, 2, 3)),
+    "recipe": Row("the recipe"),
     "AdamW": Row(
         "AdamW for all weights in the place of Muon", training=_training(optimizer="adamw", clip=1.0)
     ),
@@ -170,7 +171,7 @@ ROWS = {
     "large batch": Row("a batch twice as large, half the steps", training=_training(batch_size=24)),
     "float32": Row("products in float32", training=_training(precision="float32")),
     "nanoGPT": Row("nanoGPT's configuration for a CPU", model=NANOGPT.model, training=NANOGPT.training),
-    "gpu": Row("the recipe one size up", PRESETS["gpu"].model, PRESETS["gpu"].training, seeds=(1, 2, 3)),
+    "gpu": Row("the recipe one size up", PRESETS["gpu"].model, PRESETS["gpu"].training),
     "nanoGPT gpu": Row(
         "nanoGPT's configuration for a GPU", PRESETS["nanogpt-gpu"].model, PRESETS["nanogpt-gpu"].training
     ),
@@ -245,6 +246,7 @@ def main() -> None:
         "--steps", type=int, default=2000, help="of the recipe (default: 2000, a minute's worth)"
     )
     parser.add_argument("--seconds", type=float, help="train each row for so long instead")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of each row (default: 1 2 3)")
     parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
     parser.add_argument("--out", type=Path, default=Path("runs/recipe.json"), help="where rows are kept")
     parser.add_argument(
@@ -267,7 +269,7 @@ def main() -> None:
         _keep(kept, options.out)
     for name in options.rows if not options.times else ():
         done = kept["rows"].setdefault(name, [])
-        for seed in ROWS[name].seeds:
+        for seed in options.seeds:
             if seed not in [result["seed"] for result in done]:
                 print(f"{name}, seed {seed}", file=sys.stderr)
                 done.append(run(ROWS[name], seed, text, options, device))
@@ -298,22 +300,33 @@ def _keep(kept: dict[str, Any], path: Path) -> None:
 
 
 def _print(kept: dict[str, Any], options: argparse.Namespace) -> None:
-    def median(results: list[dict[str, Any]]) -> float:
-        losses = sorted(result["validation_loss"] for result in results)
-        return losses[len(losses) // 2]
+    """For each row: the median, the lowest and the highest of its seeds, and how far above the recipe."""
 
-    recipe = kept["rows"].get("recipe")
+    def losses(name: str) -> dict[int, float]:
+        results = kept["rows"].get(name, [])
+        return {r["seed"]: r["validation_loss"] for r in results if r["seed"] in options.seeds}
+
+    def spread(values: list[float], sign: str = "") -> str:
+        if not values:
+            return ""
+        low, high = (f"{extreme:{sign}.3f}" for extreme in (min(values), max(values)))
+        return f"{statistics.median(values):{sign}.3f} ({low} to {high})"
+
+    recipe = losses("recipe")
     print("| | loss | above the recipe | time of a character | weights |\n|---|---|---|---|---|")
     for name in options.rows:
-        results = kept["rows"].get(name)
-        if not results:
+        found = losses(name)
+        if not found:
             continue
-        loss = median(results)
-        above = f"{loss - median(recipe):+.3f}" if recipe and name != "recipe" else ""
-        time = kept["times"].get(name, math.nan)
-        print(f"| {ROWS[name].about} | {loss:.3f} | {above} | {time:.2f} | {results[0]['parameters']:,} |")
-    if recipe:
-        print(f"The recipe, seed by seed: {', '.join(str(r['validation_loss']) for r in recipe)}")
+        above = [found[seed] - recipe[seed] for seed in found if name != "recipe" and seed in recipe]
+        cells = (
+            ROWS[name].about,
+            spread(list(found.values())),
+            spread(above, "+"),
+            f"{kept['times'].get(name, math.nan):.2f}",
+            f"{kept['rows'][name][0]['parameters']:,}",
+        )
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
