@@ -2,5 +2,6 @@
 
 `submissions` reads files that anybody may have made; `grader` reaches one student's verdict; `crew` runs
 graders side by side; `journal` keeps each verdict from the moment it is reached; `recording` puts verdicts
-into nbgrader's gradebook; `feedback`, `exporting` and `similarity` are what an instructor does with them.
+into nbgrader's gradebook, and `returning` makes the notebook that goes back, whose cells `cleaning` has made
+harmless; `feedback`, `exporting` and `similarity` are what an instructor does with verdicts.
 """

@@ -15,7 +15,7 @@ from nbgrader.api import Gradebook, MissingEntry
 from autograder import panel
 from autograder.classroom.gradebook import in_words
 from autograder.classroom.grader import Verdict
-from autograder.classroom.recording import public
+from autograder.classroom.returning import public
 from autograder.exercises import find, find_chapter
 
 STYLE = """

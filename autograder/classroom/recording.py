@@ -1,19 +1,14 @@
 """Put a verdict where nbgrader looks: a notebook in `autograded/`, and the gradebook through its own API.
 
-The notebook is the rebuilt one. Its check cells show the verdict; what the learner's other cells had shown
-stays, or what they showed when the grader executed them, cleaned of everything that a browser could run and
-marked as what it is. The points are entered by nbgrader's own rules, so that comments, late submissions and
-whatever penalty the course has configured work as they always do.
+The points are entered by nbgrader's own rules, so that comments, late submissions and whatever penalty the
+course has configured work as they always do.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
 from datetime import datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +17,17 @@ from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import AssignLatePenalties
 
-from autograder import panel
 from autograder.classroom.configured import configured
 from autograder.classroom.entering import enter_chapter
 from autograder.classroom.gradebook import REFUSALS, GradebookError, in_words
 from autograder.classroom.grader import Verdict
+from autograder.classroom.returning import notebook_of
 from autograder.classroom.submissions import Unreadable, read_bytes
 from autograder.exercises import find
 from autograder.files import write_atomically
-from autograder.merging import Cell, grade_id, is_answer
-from autograder.report import CheckResult, Mistake, Report
+from autograder.merging import grade_id
 
-MOST_OUTPUT = 10_000  # characters of one output that are kept
-MOST_PICTURE = 2 << 20
 TIMESTAMP = "timestamp.txt"
-SUBMITTED = "as-submitted"  # the tag of a cell whose outputs nobody has verified
-EXECUTED = "as-executed"  # the tag of a cell whose outputs `grade --execute` made
 
 
 class Book:
@@ -88,7 +78,7 @@ class Book:
 
     def _record(self, verdict: Verdict, submitted: Path | None) -> None:
         self._prepare()
-        notebook = self._notebook(verdict)
+        notebook = notebook_of(verdict, self.release)
         self._enter(verdict, notebook, submitted)
         write_atomically(self._path(verdict.student), json.dumps(notebook).encode())
 
@@ -173,132 +163,3 @@ class Book:
         gradebook, self._gradebook = self._gradebook, None
         if gradebook is not None:
             gradebook.close()
-
-    def _notebook(self, verdict: Verdict) -> nbformat.NotebookNode:
-        release = json.loads(self.release.read_text("utf-8"))
-        given = [{**cell, "source": "".join(cell["source"])} for cell in release["cells"]]
-        reports = {f"{find(r['exercise']).grade_id}-check": r for r in verdict.exercises}
-        cells = []
-        for cell in verdict.cells or given:
-            report = reports.get(grade_id(cell) or "")
-            cells.append(checked(cell, report) if report else cleaned(cell))
-        notes = "\n".join(f"- {_words(note)}" for note in verdict.notes)
-        if notes:
-            text = f"**On receipt: {verdict.outcome.replace('_', ' ')}.**\n\n{notes}"
-            cells.insert(0, {"cell_type": "markdown", "id": "on-receipt", "metadata": {}, "source": text})
-        whole = {**release, "cells": cells}
-        return nbformat.from_dict(whole)
-
-
-def checked(cell: Cell, report: dict[str, Any]) -> Cell:
-    """A check cell with its verdict as its output. Its points are where nbgrader reads them."""
-    shown = public(report)
-    outputs: list[dict[str, Any]] = [
-        {
-            "output_type": "display_data",
-            "data": {"text/html": panel.as_html(shown), "text/plain": panel.as_text(shown)},
-            "metadata": {},
-        }
-    ]
-    if report["status"] != "grader_error":
-        points = panel.Points(report["points"], report["max_points"])
-        data = {"text/html": points.in_words(), "text/plain": str(points)}
-        outputs.append(
-            {"output_type": "execute_result", "execution_count": None, "data": data, "metadata": {}}
-        )
-    made = {key: cell[key] for key in ("cell_type", "id", "metadata", "source")}
-    return {**made, "outputs": outputs, "execution_count": None}
-
-
-def public(report: dict[str, Any]) -> Report:
-    """The report as a student may read it after grading: no probe of the class's, no expected value."""
-    exercise = find(report["exercise"], report.get("variant"))
-    mistake = report["misconception"]
-    named = {check.name: check.points for check in exercise.checks}
-    return Report(
-        exercise.name,
-        exercise.number,
-        exercise.title,
-        report["status"],
-        tuple(
-            CheckResult(c["name"], named[c["name"]], c["passed"], without_values(c["message"]))
-            for c in report["checks"]
-        ),
-        exercise.points,
-        misconception=Mistake(**mistake) if mistake else None,
-        reason=without_values(report["reason"] or "") or None,
-        line=report["line"],
-    )
-
-
-def without_values(message: str) -> str:
-    """A check's message without the value that a hidden input should have given."""
-    before, expected, after = message.partition(": expected ")
-    return before if expected and " shape " not in after else message
-
-
-def cleaned(cell: Cell) -> Cell:
-    """A cell of the learner's that no browser can be made to run."""
-    made: Cell = {"cell_type": cell["cell_type"], "id": cell["id"], "metadata": {}, "source": cell["source"]}
-    about = cell.get("metadata", {}).get("nbgrader")
-    learners = about is None or is_answer(cell)
-    if about is not None:
-        made["metadata"]["nbgrader"] = about
-    if cell["cell_type"] == "markdown" and learners and cell["id"].startswith("learner-") | is_answer(cell):
-        made["source"] = _words(cell["source"])
-    if cell["cell_type"] == "code":
-        made["execution_count"] = None
-        made["outputs"] = [o for o in map(_output, cell.get("outputs") or []) if o]
-        if made["outputs"]:
-            made["metadata"]["tags"] = [EXECUTED if cell.get("executed") else SUBMITTED]
-    return made
-
-
-def _words(text: str) -> str:
-    """Markdown in which nothing is a tag and no link runs anything."""
-    return escape(text, quote=False).replace("javascript:", "javascript ").replace("data:", "data ")
-
-
-def _output(output: dict[str, Any]) -> dict[str, Any] | None:
-    """Plain text and pictures made of pixels; everything else could be a script."""
-    kind = output.get("output_type")
-    if kind == "stream":
-        name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return {"output_type": "stream", "name": name, "text": _short(output.get("text"))}
-    if kind == "error":
-        return {
-            "output_type": "error",
-            "ename": _short(output.get("ename"))[:100],
-            "evalue": _short(output.get("evalue"))[:1000],
-            "traceback": [],
-        }
-    if kind not in ("display_data", "execute_result"):
-        return None
-    data = output.get("data")
-    kept = _data(data) if isinstance(data, dict) else {}
-    if not kept:
-        return None
-    return {"output_type": "display_data", "data": kept, "metadata": {}}
-
-
-def _data(data: dict[str, Any]) -> dict[str, str]:
-    kept = {"text/plain": _short(data["text/plain"])} if "text/plain" in data else {}
-    for kind in ("image/png", "image/jpeg"):
-        picture = _text(data.get(kind))
-        if 0 < len(picture) <= MOST_PICTURE:
-            try:
-                kept[kind] = base64.b64encode(base64.b64decode(picture, validate=False)).decode()
-            except (binascii.Error, ValueError):
-                continue
-    return kept
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        value = "".join(value)
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
-
-
-def _short(value: Any) -> str:
-    text = _text(value)
-    return text if len(text) <= MOST_OUTPUT else f"{text[:MOST_OUTPUT]}\n[{len(text):,} characters in all]"

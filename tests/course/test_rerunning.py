@@ -13,9 +13,9 @@ from nbgrader.api import Gradebook
 from nbgrader_class import ROOT, answers
 
 from autograder import sandbox
+from autograder.classroom.cleaning import cleaned
 from autograder.classroom.grader import Verdict, release_of
 from autograder.classroom.journal import Journal
-from autograder.classroom.recording import cleaned
 from autograder.classroom.rerunning import NotebookProcess, compared, rerun
 from autograder.cli import main
 from autograder.comparing import differences
