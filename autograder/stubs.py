@@ -18,7 +18,7 @@ from traitlets.config import Config
 
 from autograder import exercises, slicing, variants
 from autograder.exercise import Exercise
-from autograder.manuscript import BEGIN, END, region
+from autograder.markers import BEGIN, END, region
 
 # What every notebook of ours says of its language: without a version, which differs between machines.
 NOTEBOOK_METADATA: dict[str, Any] = {

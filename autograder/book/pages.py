@@ -12,14 +12,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autograder.manuscript import BEGIN, END
+from autograder.markers import BEGIN, END
+from autograder.sources import OURS
 
 NOT_FOR_READERS = ("colab",)  # installs the course on Colab
 
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
-
-OURS = "from_tokens_to_gpt"  # where a solution's metadata holds the hash of what it was executed from
 
 # A widget needs a live kernel and a script from elsewhere; its text form says the same.
 NOT_FOR_PAPER = ("application/vnd.jupyter.widget-view+json", "application/javascript")

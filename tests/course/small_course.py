@@ -7,6 +7,7 @@ from pathlib import Path
 from autograder import exercises, notebooks
 from autograder.exercise import Case, Chapter, Check, Exercise
 from autograder.manuscript import read
+from autograder.solving import solve
 from llmlib import attention
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,4 +107,4 @@ The end.
 def solve_real(slug):
     path = ROOT / "book" / f"{slug}.md"
     manuscript = read(path, exercises.chapters(), f"book/{slug}.md")
-    return notebooks.solve(manuscript, notebooks.repository(ROOT))
+    return solve(manuscript, notebooks.repository(ROOT))

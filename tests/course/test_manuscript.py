@@ -7,8 +7,9 @@ import re
 import pytest
 from small_course import OTHER, ROOT, SMALL, TEXT
 
-from autograder import exercises, manuscript
-from autograder.manuscript import Manuscript, ManuscriptError, Placed, read
+from autograder import exercises, placing
+from autograder.manuscript import Manuscript, ManuscriptError, read
+from autograder.placing import Placed
 
 
 def reading(tmp_path, text, name="03-small.md"):
@@ -298,9 +299,9 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_lines(tmp_path)
 
 def test_a_solution_is_required_in_llmlib(tmp_path, monkeypatch):
     def nothing(name):
-        raise manuscript.slicing.SlicingError("there is no causal_mask in the file")
+        raise placing.slicing.SlicingError("there is no causal_mask in the file")
 
-    monkeypatch.setattr(manuscript.slicing, "library_source", nothing)
+    monkeypatch.setattr(placing.slicing, "library_source", nothing)
     [found] = problems(tmp_path, TEXT)
     assert "exercise 3.1 has no solution in llmlib: there is no causal_mask" in found
 

@@ -22,7 +22,8 @@ from small_course import ADDRESS, OTHER, ROOT, SMALL, TEXT, exercise
 import llmlib.attention
 from autograder import exercises, notebooks, slicing, sources, stubs
 from autograder.executing import ExecutionFailed, execute, points_of
-from autograder.manuscript import BEGIN, END, ManuscriptError
+from autograder.manuscript import ManuscriptError
+from autograder.markers import BEGIN, END
 from autograder.notebooks import MakingError, comparable, make
 
 SLUG = "03-small"
