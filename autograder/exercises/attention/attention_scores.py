@@ -9,6 +9,13 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
+from autograder.exercises.attention.mistakes import (
+    OVER_ROOT_D_MODEL,
+    OVER_ROOT_KEYS,
+    REVERSED_AXES,
+    TIMES_ROOT,
+)
 from autograder.exercises.probes import normal, transposed
 from llmlib import attention
 
@@ -154,25 +161,9 @@ MISCONCEPTIONS = (
         "A sum of d_k independent products has variance d_k. What is its standard deviation?",
         _over_d_k,
     ),
-    Misconception(
-        "times-root",
-        "the scores are multiplied by √d_k instead of divided",
-        "The scaling should make large dot products smaller.",
-        _times_root,
-    ),
-    Misconception(
-        "over-root-d-model",
-        "the scores are divided by √d_model, not √d_k",
-        "The sum inside one dot product runs over the numbers of one head, not over those of all heads.",
-        _over_root_d_model,
-    ),
-    Misconception(
-        "over-root-keys",
-        "the scores are divided by the root of the number of keys, not by √d_k",
-        "How many products are added up in one score? That number sets the scale, not how many scores there "
-        "are.",
-        _over_root_keys,
-    ),
+    Misconception("times-root", *TIMES_ROOT, _times_root),
+    Misconception("over-root-d-model", *OVER_ROOT_D_MODEL, _over_root_d_model),
+    Misconception("over-root-keys", *OVER_ROOT_KEYS, _over_root_keys),
     Misconception(
         "over-root-queries",
         "the scores are divided by the root of the number of queries, not by √d_k",
@@ -185,13 +176,7 @@ MISCONCEPTIONS = (
         "Count the axis from the end: leading dimensions may come, the last one stays the last.",
         _d_k_from_axis_1,
     ),
-    Misconception(
-        "reversed-axes",
-        "the wrong axes of key are swapped as soon as there is a batch",
-        "`.T` reverses all the axes and `transpose(0, 1)` swaps the first two. Only the last two should "
-        "change places.",
-        _reversed_axes,
-    ),
+    Misconception("reversed-axes", *REVERSED_AXES, _reversed_axes),
     Misconception(
         "query-transposed",
         "query is transposed where key should be",
@@ -216,24 +201,9 @@ MISCONCEPTIONS = (
         "Attention keeps the lengths of query and key: a long query may be surer of its choice.",
         _cosine,
     ),
-    Misconception(
-        "in-place",
-        "query itself is changed",
-        "`/=` and functions that end in `_` write into the caller's tensor. Make a new one.",
-        _in_place,
-    ),
-    Misconception(
-        "detached",
-        "no gradient flows back to query and key",
-        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
-        _detached,
-    ),
-    Misconception(
-        "always-float32",
-        "the result is float32 whatever comes in",
-        "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
-        _always_float32,
-    ),
+    Misconception("in-place", *mistakes.in_place("query", "/="), _in_place),
+    Misconception("detached", *mistakes.detached("query and key"), _detached),
+    Misconception("always-float32", *mistakes.always_float32(), _always_float32),
     Misconception(
         "reshaped",
         "key is reshaped where its axes should change places",

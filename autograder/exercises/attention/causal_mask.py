@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.attention.mistakes import INVERTED
 from autograder.exercises.attention.wrong_masks import not_boolean
 from llmlib import attention
 
@@ -87,12 +88,7 @@ MISCONCEPTIONS = (
         "Row i belongs to the query at position i. Write down row 0 by hand: which keys exist by then?",
         _upper,
     ),
-    Misconception(
-        "inverted",
-        "`True` marks what is hidden, not what may be seen",
-        "In this course, as in PyTorch's own attention function, True means “may attend”.",
-        _inverted,
-    ),
+    Misconception("inverted", *INVERTED, _inverted),
     Misconception(
         "strict",
         "no position may see itself",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autograder.exercise import Alternative, Misconception, Variant
 from autograder.exercises.attention.causal_mask import MISCONCEPTIONS
+from autograder.exercises.attention.mistakes import INVERTED
 
 PLAIN = {m.id: m for m in MISCONCEPTIONS}
 REVERSED = PLAIN["from-the-end"]
@@ -257,12 +258,7 @@ what lies further back is reached through several layers.""",
             "The window moves along with the query. Compare rows 3 and 4 of the worked example.",
             _first_three_keys,
         ),
-        Misconception(
-            "inverted",
-            "`True` marks what is hidden, not what may be seen",
-            "In this course, as in PyTorch's own attention function, True means “may attend”.",
-            _window_inverted,
-        ),
+        Misconception("inverted", *INVERTED, _window_inverted),
         Misconception(REVERSED.id, REVERSED.title, REVERSED.advice, _window_reversed),
     ),
     alternatives=(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.attention.mistakes import TIMES_ROOT
 from autograder.exercises.attention.scaled_dot_product_attention import FORBIDDEN
 from autograder.exercises.probes import normal
 from llmlib import attention
@@ -178,12 +179,7 @@ MISCONCEPTIONS = (
         "The scores need a division, by the standard deviation of the dot product.",
         _variant(scale=lambda d_k: 1.0),
     ),
-    Misconception(
-        "scale-inverted",
-        "the scores are multiplied by √d_k instead of divided",
-        "The scaling should make large dot products smaller.",
-        _variant(scale=lambda d_k: 1 / math.sqrt(d_k)),
-    ),
+    Misconception("scale-inverted", *TIMES_ROOT, _variant(scale=lambda d_k: 1 / math.sqrt(d_k))),
     Misconception(
         "itself-hidden",
         "a position may no longer see itself, so the first one has nothing to attend to",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
 from autograder.exercises.probes import normal, transposed, whole
 from llmlib import attention
 
@@ -281,24 +282,9 @@ MISCONCEPTIONS = (
         "The weights of a row compete: when one score grows, the others' weights must shrink.",
         _sigmoid,
     ),
-    Misconception(
-        "in-place",
-        "x itself is changed",
-        "`-=` and functions that end in `_` write into the caller's tensor. Make a new one.",
-        _in_place,
-    ),
-    Misconception(
-        "detached",
-        "no gradient flows back to the scores",
-        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
-        _detached,
-    ),
-    Misconception(
-        "always-float32",
-        "the result is float32 whatever comes in",
-        "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
-        _always_float32,
-    ),
+    Misconception("in-place", *mistakes.in_place("x", "-="), _in_place),
+    Misconception("detached", *mistakes.detached("the scores"), _detached),
+    Misconception("always-float32", *mistakes.always_float32(), _always_float32),
     Misconception(
         "max-with-its-places",
         "`max` along a dimension gives two tensors, values and places, and both are subtracted",

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Misconception
+from autograder.exercises import mistakes
+from autograder.exercises.attention.mistakes import OVER_ROOT_D_MODEL, OVER_ROOT_KEYS, REVERSED_AXES
 
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:
@@ -210,19 +212,8 @@ MISCONCEPTIONS = (
         "The values take no part in the scores. Over how many numbers does one dot product run?",
         over_root_d_v,
     ),
-    Misconception(
-        "over-root-d-model",
-        "the scores are divided by √d_model, not √d_k",
-        "The sum inside one dot product runs over the numbers of one head, not over those of all heads.",
-        over_root_d_model,
-    ),
-    Misconception(
-        "over-root-keys",
-        "the scores are divided by the root of the number of keys, not by √d_k",
-        "How many products are added up in one score? That number sets the scale, not how many scores there "
-        "are.",
-        over_root_keys,
-    ),
+    Misconception("over-root-d-model", *OVER_ROOT_D_MODEL, over_root_d_model),
+    Misconception("over-root-keys", *OVER_ROOT_KEYS, over_root_keys),
     Misconception(
         "weights-scaled",
         "the division by √d_k comes after softmax instead of before it",
@@ -350,35 +341,14 @@ MISCONCEPTIONS = (
         "Queries are compared with keys; what is averaged are the values.",
         query_and_value_swapped,
     ),
-    Misconception(
-        "reversed-axes",
-        "the wrong axes of key are swapped as soon as there is a batch",
-        "`.T` reverses all the axes and `transpose(0, 1)` swaps the first two. Only the last two should "
-        "change places.",
-        reversed_axes,
-    ),
-    Misconception(
-        "in-place",
-        "query itself is changed",
-        "`/=` and functions that end in `_` write into the caller's tensor. Make a new one.",
-        in_place,
-    ),
-    Misconception(
-        "detached",
-        "no gradient flows back to the inputs",
-        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
-        detached,
-    ),
+    Misconception("reversed-axes", *REVERSED_AXES, reversed_axes),
+    Misconception("in-place", *mistakes.in_place("query", "/="), in_place),
+    Misconception("detached", *mistakes.detached("the inputs"), detached),
     Misconception(
         "weights-detached",
         "gradients reach the values but not query and key",
         "The weights are cut off from the graph. Look for `.detach()` or `no_grad` around the scores.",
         weights_detached,
     ),
-    Misconception(
-        "always-float32",
-        "the result is float32 whatever comes in",
-        "Keep the type of the inputs: `.float()` and a fixed dtype throw digits away.",
-        always_float32,
-    ),
+    Misconception("always-float32", *mistakes.always_float32("inputs"), always_float32),
 )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Misconception
+from autograder.exercises import mistakes
 
 Mask = Callable[..., Tensor]
 
@@ -34,16 +35,6 @@ def not_boolean(right: Mask) -> tuple[Misconception, ...]:
             "The pattern is right. The answer should be boolean, so that `~mask` and `masked_fill` work.",
             _then(right, torch.Tensor.float),
         ),
-        Misconception(
-            "whole-numbers",
-            "the mask is made of the whole numbers 1 and 0, not of booleans",
-            "The pattern is right. The answer should be boolean: on whole numbers `~` does something else.",
-            _then(right, torch.Tensor.long),
-        ),
-        Misconception(
-            "to-be-added",
-            "the mask holds 0 and −inf, to be added to the scores",
-            "That form exists as well. Here a boolean is wanted, True where attention is allowed.",
-            _then(right, _to_be_added),
-        ),
+        Misconception("whole-numbers", *mistakes.WHOLE_NUMBERS_IN_A_MASK, _then(right, torch.Tensor.long)),
+        Misconception("to-be-added", *mistakes.MASK_TO_BE_ADDED, _then(right, _to_be_added)),
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
 from autograder.exercises.probes import normal, random_mask, transposed
 from llmlib import regularization
 
@@ -247,24 +248,14 @@ MISCONCEPTIONS = (
         "The next layer expects all its inputs. A dropped number is a 0, not a gap.",
         _shrunk,
     ),
-    Misconception(
-        "in-place",
-        "x itself is changed",
-        "`*=` and functions that end in `_` write into the caller's tensor. Make a new one.",
-        _in_place,
-    ),
+    Misconception("in-place", *mistakes.in_place("x", "*="), _in_place),
     Misconception(
         "detached",
         "no gradient flows back to x",
         "The numbers that are kept must learn. Look for `.detach()` or `no_grad`.",
         _detached,
     ),
-    Misconception(
-        "always-float32",
-        "the result is float32 whatever comes in",
-        "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
-        _always_float32,
-    ),
+    Misconception("always-float32", *mistakes.always_float32(), _always_float32),
     Misconception(
         "first-row-for-all",
         "all rows drop what the first one drops",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
 from autograder.exercises.probes import normal, transposed
 from llmlib import feedforward
 
@@ -277,30 +278,15 @@ MISCONCEPTIONS = (
         "Inside tanh everything should change its sign with x. A square does not.",
         _tanh_with_square,
     ),
-    Misconception(
-        "detached",
-        "no gradient flows back to x",
-        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
-        _detached,
-    ),
+    Misconception("detached", *mistakes.detached("x"), _detached),
     Misconception(
         "gate-detached",
         "the gradient does not see that the gate depends on x too",
         "The slope of a product has two parts. Nothing here may be detached.",
         _gate_detached,
     ),
-    Misconception(
-        "always-float32",
-        "the result is float32 whatever comes in",
-        "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
-        _always_float32,
-    ),
-    Misconception(
-        "in-place",
-        "x itself is changed",
-        "`*=` and functions that end in `_` write into the caller's tensor. Make a new one.",
-        _in_place,
-    ),
+    Misconception("always-float32", *mistakes.always_float32(), _always_float32),
+    Misconception("in-place", *mistakes.in_place("x", "*="), _in_place),
     Misconception(
         "tanh-cube-outside",
         "in the tanh form only x is multiplied by the root, and the term with the cube is not",
@@ -373,12 +359,7 @@ MISCONCEPTIONS = (
         "A product binds tighter than a sum. Both terms of the gate belong in brackets.",
         _without_brackets,
     ),
-    Misconception(
-        "math-functions",
-        "a function of `math` is given a tensor",
-        "The functions of `math` take one number at a time. torch has the same ones for whole tensors.",
-        _math_functions,
-    ),
+    Misconception("math-functions", *mistakes.MATH_FUNCTION, _math_functions),
     Misconception(
         "torch-root-of-a-number",
         "`torch.sqrt` is given a plain number",

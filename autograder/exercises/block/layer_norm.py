@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
+from autograder.exercises.block import norm_mistakes as shared
 from autograder.exercises.probes import normal, transposed
 from llmlib import normalization
 
@@ -306,30 +308,15 @@ MISCONCEPTIONS = (
         "mean of the squares.",
         _unbiased,
     ),
-    Misconception(
-        "eps-outside",
-        "eps is added after the root, not under it",
-        "Try a variance of 5 and an eps of 4: the vector is divided by 3, not by 6.2.",
-        _eps_outside,
-    ),
+    Misconception("eps-outside", *shared.eps_outside("a variance"), _eps_outside),
     Misconception(
         "without-eps",
         "eps does not appear at all",
         "A vector of equal numbers has the variance 0. What is 0/0?",
         _without_eps,
     ),
-    Misconception(
-        "fixed-eps",
-        "eps is always 1e-5, whatever the caller says",
-        "1e-5 is only its default.",
-        _fixed_eps,
-    ),
-    Misconception(
-        "eps-squared",
-        "eps is squared before it is added",
-        "It stands under the root as it is. Try an eps of 4.",
-        _eps_squared,
-    ),
+    Misconception("fixed-eps", *shared.FIXED_EPS, _fixed_eps),
+    Misconception("eps-squared", *shared.EPS_SQUARED, _eps_squared),
     Misconception(
         "eps-as-a-floor",
         "the variance is kept from falling below eps, and eps is not added",
@@ -339,7 +326,7 @@ MISCONCEPTIONS = (
     Misconception(
         "without-root",
         "the vector is divided by its variance, not by its standard deviation",
-        "A vector that is ten times as long should give the same result. Does yours?",
+        shared.TEN_TIMES_AS_LONG,
         _without_root,
     ),
     Misconception(
@@ -369,32 +356,29 @@ MISCONCEPTIONS = (
     Misconception(
         "mean-deviation",
         "the mean distance from the mean is used, not the root of the mean square",
-        "Square first, then average, then take the root.",
+        shared.SQUARE_FIRST,
         _mean_deviation,
     ),
     Misconception(
         "over-everything",
         "one mean and one variance serve the whole tensor",
-        "Each vector is normed alone: its neighbours must not matter.",
+        shared.EACH_ALONE,
         _over(None),
     ),
     Misconception(
         "over-first-axis",
         "mean and variance run over the first axis, as in batch normalization",
-        "Another text in the batch must not change this one.",
+        shared.NO_OTHER_TEXT,
         _over((0,)),
     ),
     Misconception(
         "over-axis-1",
         "mean and variance run over axis 1, which is the last one only for a matrix",
-        "Count the axis from the end.",
+        shared.FROM_THE_END,
         _over((1,)),
     ),
     Misconception(
-        "last-two",
-        "mean and variance run over the last two axes",
-        "The positions of a text must not look at each other here. Norm each vector alone.",
-        _last_two,
+        "last-two", "mean and variance run over the last two axes", shared.NO_OTHER_POSITION, _last_two
     ),
     Misconception(
         "mean-without-keepdim",
@@ -408,18 +392,8 @@ MISCONCEPTIONS = (
         "A reduction drops its dimension unless told to keep it. On a square matrix that goes unnoticed.",
         _neither_with_keepdim,
     ),
-    Misconception(
-        "weight-ignored",
-        "the learned scale is not applied",
-        "`weight` belongs in the result, place by place.",
-        _weight_ignored,
-    ),
-    Misconception(
-        "one-plus-weight",
-        "the scale is 1 + weight",
-        "Some models store their scale less 1. Here a weight of 1 changes nothing.",
-        _one_plus_weight,
-    ),
+    Misconception("weight-ignored", *shared.WEIGHT_IGNORED, _weight_ignored),
+    Misconception("one-plus-weight", *shared.ONE_PLUS_WEIGHT, _one_plus_weight),
     Misconception(
         "bias-ignored",
         "the learned shift is not applied",
@@ -451,18 +425,8 @@ MISCONCEPTIONS = (
         "Remove `.detach()` and `no_grad`: mean and variance are part of the function.",
         _statistics_detached,
     ),
-    Misconception(
-        "in-place",
-        "x itself is changed",
-        "`-=` and functions that end in `_` write into the caller's tensor. Make a new one.",
-        _in_place,
-    ),
-    Misconception(
-        "always-float32",
-        "the result is float32 whatever comes in",
-        "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
-        _always_float32,
-    ),
+    Misconception("in-place", *mistakes.in_place("x", "-="), _in_place),
+    Misconception("always-float32", *mistakes.always_float32(), _always_float32),
     Misconception(
         "torch-s-std",
         "`std` of torch is used, which divides by d − 1, and eps is added to it",
@@ -487,12 +451,7 @@ MISCONCEPTIONS = (
         "A wide vector should come out narrower.",
         _multiplied,
     ),
-    Misconception(
-        "eps-twice",
-        "eps is added under the root and after it",
-        "Once is enough: under the root.",
-        _eps_twice,
-    ),
+    Misconception("eps-twice", *shared.EPS_TWICE, _eps_twice),
     Misconception(
         "eps-taken-away",
         "eps is subtracted from the variance",
@@ -502,7 +461,7 @@ MISCONCEPTIONS = (
     Misconception(
         "eps-with-the-vector",
         "eps is added above the fraction line",
-        "It is there to keep what you divide by away from 0.",
+        shared.AWAY_FROM_0,
         _eps_with_the_vector,
     ),
     Misconception(
@@ -535,12 +494,7 @@ MISCONCEPTIONS = (
         "Follow `weight` through your lines: how often is it multiplied in?",
         _weight_squared,
     ),
-    Misconception(
-        "dot-product",
-        "the normed vector and the weight are multiplied as by a matrix, and added up",
-        "Place by place multiplies `*`: as many numbers come out as go in.",
-        _dot_product,
-    ),
+    Misconception("dot-product", *shared.DOT_PRODUCT, _dot_product),
     Misconception(
         "truth-of-bias",
         "a tensor is asked whether it is true",
@@ -577,12 +531,7 @@ MISCONCEPTIONS = (
         "Remove `.detach()` and `no_grad`: the mean is part of the function.",
         _mean_detached,
     ),
-    Misconception(
-        "all-detached",
-        "no gradient flows back to x",
-        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
-        _all_detached,
-    ),
+    Misconception("all-detached", *mistakes.detached("x"), _all_detached),
 )
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
 from autograder.exercises.probes import normal, transposed, weights
 from llmlib import feedforward
 from llmlib.feedforward import FeedForward
@@ -277,12 +278,7 @@ MISCONCEPTIONS = (
         "It was in its right place: on the output.",
         _HiddenDropped,
     ),
-    Misconception(
-        "detached",
-        "no gradient reaches the first layer",
-        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
-        _Detached,
-    ),
+    Misconception("detached", "no gradient reaches the first layer", mistakes.LOOK_FOR_DETACH, _Detached),
 )
 
 

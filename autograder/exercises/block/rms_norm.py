@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
+from autograder.exercises.block import norm_mistakes as shared
 from autograder.exercises.block.layer_norm import FORBIDDEN as NORMS
 from autograder.exercises.probes import normal, transposed
 from llmlib import normalization
@@ -228,24 +230,14 @@ MISCONCEPTIONS = (
         "It is a plain mean: of how many numbers?",
         _one_fewer,
     ),
-    Misconception(
-        "eps-outside",
-        "eps is added after the root, not under it",
-        "Try a mean square of 5 and an eps of 4: the vector is divided by 3, not by 6.2.",
-        _eps_outside,
-    ),
+    Misconception("eps-outside", *shared.eps_outside("a mean square"), _eps_outside),
     Misconception(
         "without-eps",
         "eps does not appear at all",
         "What comes out for a vector of zeros?",
         _without_eps,
     ),
-    Misconception(
-        "fixed-eps",
-        "eps is always 1e-5, whatever the caller says",
-        "1e-5 is only its default.",
-        _fixed_eps,
-    ),
+    Misconception("fixed-eps", *shared.FIXED_EPS, _fixed_eps),
     Misconception(
         "ten-times-eps",
         "eps is ten times as large as it should be",
@@ -273,7 +265,7 @@ MISCONCEPTIONS = (
     Misconception(
         "without-root",
         "the vector is divided by its mean square, without the root",
-        "A vector that is ten times as long should give the same result. Does yours?",
+        shared.TEN_TIMES_AS_LONG,
         _without_root,
     ),
     Misconception(
@@ -285,25 +277,15 @@ MISCONCEPTIONS = (
     Misconception(
         "mean-magnitude",
         "the mean of the absolute values is used",
-        "Square first, then average, then take the root.",
+        shared.SQUARE_FIRST,
         _mean_magnitude,
     ),
-    Misconception(
-        "over-everything",
-        "one size serves the whole tensor",
-        "Each vector is normed alone: its neighbours must not matter.",
-        _over(None),
-    ),
-    Misconception(
-        "over-first-axis",
-        "the mean runs over the first axis",
-        "Another text in the batch must not change this one.",
-        _over((0,)),
-    ),
+    Misconception("over-everything", "one size serves the whole tensor", shared.EACH_ALONE, _over(None)),
+    Misconception("over-first-axis", "the mean runs over the first axis", shared.NO_OTHER_TEXT, _over((0,))),
     Misconception(
         "over-axis-1",
         "the mean runs over axis 1, which is the last one only for a matrix",
-        "Count the axis from the end.",
+        shared.FROM_THE_END,
         _over((1,)),
     ),
     Misconception(
@@ -312,18 +294,8 @@ MISCONCEPTIONS = (
         "Print the shapes of x and of the mean square side by side: do they line up as you mean?",
         _without_keepdim,
     ),
-    Misconception(
-        "weight-ignored",
-        "the learned scale is not applied",
-        "`weight` belongs in the result, place by place.",
-        _weight_ignored,
-    ),
-    Misconception(
-        "one-plus-weight",
-        "the scale is 1 + weight",
-        "Some models store their scale less 1. Here a weight of 1 changes nothing.",
-        _one_plus_weight,
-    ),
+    Misconception("weight-ignored", *shared.WEIGHT_IGNORED, _weight_ignored),
+    Misconception("one-plus-weight", *shared.ONE_PLUS_WEIGHT, _one_plus_weight),
     Misconception(
         "weight-first",
         "the size is measured after the weight was applied",
@@ -342,18 +314,8 @@ MISCONCEPTIONS = (
         "Remove `.detach()` and `no_grad`: the size is part of the function.",
         _size_detached,
     ),
-    Misconception(
-        "in-place",
-        "x itself is changed",
-        "`/=` and functions that end in `_` write into the caller's tensor. Make a new one.",
-        _in_place,
-    ),
-    Misconception(
-        "always-float32",
-        "the result is float32 whatever comes in",
-        "Keep the type of the input: `.float()` and a fixed dtype throw digits away.",
-        _always_float32,
-    ),
+    Misconception("in-place", *mistakes.in_place("x", "/="), _in_place),
+    Misconception("always-float32", *mistakes.always_float32(), _always_float32),
     Misconception(
         "mean-then-square",
         "the mean is taken first and squared afterwards",
@@ -378,35 +340,17 @@ MISCONCEPTIONS = (
         "The mean stands under the root: what becomes of d there? And eps belongs there too.",
         _length_over_d,
     ),
-    Misconception(
-        "root-twice",
-        "the root is taken twice",
-        "A vector that is ten times as long should give the same result. Does yours?",
-        _root_twice,
-    ),
+    Misconception("root-twice", "the root is taken twice", shared.TEN_TIMES_AS_LONG, _root_twice),
     Misconception(
         "x-squared",
         "the squares stand above the fraction line too",
         "The squares only measure the size. What is divided is x itself.",
         _x_squared,
     ),
+    Misconception("eps-squared", *shared.EPS_SQUARED, _eps_squared),
+    Misconception("eps-twice", *shared.EPS_TWICE, _eps_twice),
     Misconception(
-        "eps-squared",
-        "eps is squared before it is added",
-        "It stands under the root as it is. Try an eps of 4.",
-        _eps_squared,
-    ),
-    Misconception(
-        "eps-twice",
-        "eps is added under the root and after it",
-        "Once is enough: under the root.",
-        _eps_twice,
-    ),
-    Misconception(
-        "eps-with-the-vector",
-        "eps is added to x itself",
-        "It is there to keep what you divide by away from 0.",
-        _eps_with_the_vector,
+        "eps-with-the-vector", "eps is added to x itself", shared.AWAY_FROM_0, _eps_with_the_vector
     ),
     Misconception(
         "root-kept-above-eps",
@@ -420,24 +364,14 @@ MISCONCEPTIONS = (
         "That is what Llama uses. The first line that was given says 1e-5.",
         _llama_s_default,
     ),
-    Misconception(
-        "last-two",
-        "the mean runs over the last two axes",
-        "The positions of a text must not look at each other here. Norm each vector alone.",
-        _last_two,
-    ),
+    Misconception("last-two", "the mean runs over the last two axes", shared.NO_OTHER_POSITION, _last_two),
     Misconception(
         "weight-divides",
         "the result is divided by the weight",
         "A weight of 2 should double the number at its place.",
         _weight_divides,
     ),
-    Misconception(
-        "dot-product",
-        "the normed vector and the weight are multiplied as by a matrix, and added up",
-        "Place by place multiplies `*`: as many numbers come out as go in.",
-        _dot_product,
-    ),
+    Misconception("dot-product", *shared.DOT_PRODUCT, _dot_product),
 )
 
 

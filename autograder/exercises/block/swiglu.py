@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
 from autograder.exercises.probes import normal, transposed
 from llmlib import feedforward
 
@@ -225,24 +226,14 @@ MISCONCEPTIONS = (
         "Each gate opens for itself, whatever its neighbours do.",
         _softmax,
     ),
-    Misconception(
-        "in-place",
-        "the gate itself is changed",
-        "`*=` and functions that end in `_` write into the caller's tensor. Make a new one.",
-        _in_place,
-    ),
+    Misconception("in-place", *mistakes.in_place("the gate", "*="), _in_place),
     Misconception(
         "gate-detached",
         "no gradient flows back to the gate",
         "Then no gate could ever learn. Look for `.detach()` or `no_grad`.",
         _gate_detached,
     ),
-    Misconception(
-        "always-float32",
-        "the result is float32 whatever comes in",
-        "Keep the type of the inputs: `.float()` and a fixed dtype throw digits away.",
-        _always_float32,
-    ),
+    Misconception("always-float32", *mistakes.always_float32("inputs"), _always_float32),
     Misconception(
         "shut-when-large",
         "the gate closes as it grows",
@@ -285,12 +276,7 @@ MISCONCEPTIONS = (
         "That is how one wide layer can serve for both. Here gate and value come apart already.",
         _cut_in_two,
     ),
-    Misconception(
-        "math-exp",
-        "a function of `math` is given a tensor",
-        "The functions of `math` take one number at a time. torch has the same ones for whole tensors.",
-        _math_exp,
-    ),
+    Misconception("math-exp", *mistakes.MATH_FUNCTION, _math_exp),
     Misconception(
         "softplus",
         "the gate is bent by softplus, which is never negative",

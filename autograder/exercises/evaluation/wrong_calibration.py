@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from autograder.exercise import Misconception
+from autograder.exercises.evaluation.mistakes import TRUTHS_AVERAGED
 
 
 def _bins(confidences, n_bins):
@@ -166,12 +167,7 @@ MISCONCEPTIONS = (
         "One answer is right or wrong, never 70 % right. Only averages over a bin can be compared.",
         lambda confidences, correct, n_bins: float((correct.double() - confidences).abs().mean()),
     ),
-    Misconception(
-        "truths-averaged",
-        "truths are averaged as they are, which PyTorch does not do",
-        "Make numbers of them first: `.float()` makes 1 of True and 0 of False.",
-        _truths_averaged,
-    ),
+    Misconception("truths-averaged", *TRUTHS_AVERAGED, _truths_averaged),
     Misconception(
         "root-of-squares",
         "the gaps are squared, averaged, and the root is taken",

@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 from autograder.exercise import Misconception
+from autograder.exercises.evaluation.mistakes import (
+    ANY_ORDER,
+    GLUED,
+    IN_STEPS,
+    PLACES_TO_BEGIN,
+    RUNS_WITH_RUNS,
+    SMALL_LETTERS,
+    WITHOUT_FULL_STOPS,
+)
 
 
 def _grams(text, n, last=1):
@@ -194,7 +203,7 @@ MISCONCEPTIONS = (
     Misconception(
         "among-words",
         "a run, which is a list, is looked for among the single words of the reference: none is found",
-        '`["a"] in ["a", "b"]` is false: the members are words. Compare runs with runs.',
+        RUNS_WITH_RUNS,
         _among_words,
     ),
     Misconception(
@@ -203,18 +212,8 @@ MISCONCEPTIONS = (
         '`["a"] in ["a", "b"]` is false: the members are words. And how many runs of 3 has a text of 1 word?',
         _among_words_below_zero,
     ),
-    Misconception(
-        "small-letters",
-        "capital letters are made small, so that different words become equal",
-        "Many a program does that, and prints that it did. Here words are compared as they are.",
-        _in_small_letters,
-    ),
-    Misconception(
-        "without-full-stops",
-        "full stops and commas are cut off the words, so that different words become equal",
-        "How a text becomes words is decided before. Here words are compared as they are.",
-        _without_full_stops,
-    ),
+    Misconception("small-letters", *SMALL_LETTERS, _in_small_letters),
+    Misconception("without-full-stops", *WITHOUT_FULL_STOPS, _without_full_stops),
     Misconception(
         "as-letters",
         "the n-gram is searched for as letters in the whole text, so that it is found inside longer words",
@@ -336,42 +335,22 @@ MISCONCEPTIONS = (
         "A text of 8 words has 7 pairs of neighbours. How many runs of n?",
         _length,
     ),
-    Misconception(
-        "last-lost",
-        "the last n-gram is missing",
-        "Count the places where a run of n words can begin in a text of 4 words.",
-        _last_lost,
-    ),
+    Misconception("last-lost", "the last n-gram is missing", PLACES_TO_BEGIN, _last_lost),
     Misconception(
         "same-place",
         "an n-gram counts only where the reference has it at the same place",
         "One word more at the beginning would then spoil everything. The place does not matter.",
         _same_place,
     ),
-    Misconception(
-        "any-order",
-        "the order of the words in an n-gram is lost",
-        "A dog bites a man is not a man bites a dog.",
-        _any_order,
-    ),
-    Misconception(
-        "glued",
-        "the words of an n-gram are glued together, so that different ones look alike",
-        "Keep the words apart, for instance as a tuple.",
-        _glued,
-    ),
+    Misconception("any-order", *ANY_ORDER, _any_order),
+    Misconception("glued", *GLUED, _glued),
     Misconception(
         "always-words",
         "single words are counted, whatever n is",
         "An n-gram is a run of n words.",
         _always_words,
     ),
-    Misconception(
-        "in-steps",
-        "the n-grams do not overlap",
-        "The second n-gram begins one word after the first, not n words.",
-        _in_steps,
-    ),
+    Misconception("in-steps", *IN_STEPS, _in_steps),
     Misconception(
         "one-below",
         "a text without n-grams is said to have one",

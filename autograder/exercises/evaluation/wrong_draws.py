@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autograder.exercise import Misconception
+from autograder.exercises.evaluation.mistakes import PER_CENT, TRUTHS_AVERAGED
 
 
 def _means(first, second, draws, other=None):
@@ -131,8 +132,7 @@ MISCONCEPTIONS = (
     ),
     Misconception(
         "truths-averaged",
-        "truths are averaged as they are, which PyTorch does not do",
-        "Make numbers of them first: `.float()` makes 1 of True and 0 of False.",
+        *TRUTHS_AVERAGED,
         lambda first, second, draws: (first[draws].mean(dim=1) > second[draws].mean(dim=1)).mean().item(),
     ),
     Misconception(
@@ -231,12 +231,7 @@ MISCONCEPTIONS = (
         "Asked for is the share of the *draws*. How many rows are there?",
         lambda first, second, draws: float(((first - second)[draws].sum(dim=1) > 0).sum()) / draws.shape[1],
     ),
-    Misconception(
-        "per-cent",
-        "the share is in per cent",
-        "Asked for is a share, from 0 to 1.",
-        lambda first, second, draws: 100 * _wins(first, second, draws),
-    ),
+    Misconception("per-cent", *PER_CENT, lambda first, second, draws: 100 * _wins(first, second, draws)),
     Misconception(
         "columns",
         "columns of the draws are taken for test sets",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from autograder.exercise import Misconception
+from autograder.exercises.evaluation.mistakes import BETWEEN_THE_TWO, EVERY_CLASS
 
 Scores = tuple[float, float, float]
 Counts = tuple[int, int, int]  # of one class: true positives, false positives, false negatives
@@ -170,12 +171,7 @@ MUTANTS: dict[str, tuple[Misconception, ...]] = {
             "Where precision and recall are equal, F1 must equal both.",
             _with_f1(lambda p, r: _ratio(p * r, p + r)),
         ),
-        Misconception(
-            "smaller",
-            "F1 is the smaller of precision and recall",
-            "F1 lies between the two.",
-            _with_f1(min),
-        ),
+        Misconception("smaller", "F1 is the smaller of precision and recall", BETWEEN_THE_TWO, _with_f1(min)),
     ),
     "averages": (
         Misconception(
@@ -205,7 +201,7 @@ MUTANTS: dict[str, tuple[Misconception, ...]] = {
         Misconception(
             "without-the-first",
             "class 0 is left out, as if it meant nothing",
-            "Here every class counts.",
+            EVERY_CLASS,
             _without_the_first,
         ),
     ),

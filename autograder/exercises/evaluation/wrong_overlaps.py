@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 from autograder.exercise import Misconception
+from autograder.exercises.evaluation.mistakes import (
+    ANY_ORDER,
+    GLUED,
+    IN_STEPS,
+    PER_CENT,
+    PLACES_TO_BEGIN,
+    RUNS_WITH_RUNS,
+)
 
 
 def _grams(text, n, last=1):
@@ -190,7 +198,7 @@ MISCONCEPTIONS = (
     Misconception(
         "among-words",
         "a run, which is a list, is looked for among the single words of the training text: none is found",
-        '`["a"] in ["a", "b"]` is false: the members are words. Compare runs with runs.',
+        RUNS_WITH_RUNS,
         _among_words,
     ),
     Misconception(
@@ -205,22 +213,12 @@ MISCONCEPTIONS = (
         "That finds more leaks, and is done in practice. Here words are compared as they are.",
         _without_full_stops,
     ),
-    Misconception(
-        "any-order",
-        "the order of the words in an n-gram is lost",
-        "A dog bites a man is not a man bites a dog.",
-        _any_order,
-    ),
-    Misconception(
-        "in-steps",
-        "the n-grams do not overlap",
-        "The second n-gram begins one word after the first, not n words.",
-        _in_steps,
-    ),
+    Misconception("any-order", *ANY_ORDER, _any_order),
+    Misconception("in-steps", *IN_STEPS, _in_steps),
     Misconception(
         "test-in-steps",
         "the test's n-grams do not overlap",
-        "The second n-gram begins one word after the first, not n words.",
+        IN_STEPS[1],
         _test_in_steps,
     ),
     Misconception(
@@ -285,8 +283,7 @@ MISCONCEPTIONS = (
     ),
     Misconception(
         "per-cent",
-        "the share is in per cent",
-        "Asked for is a share, from 0 to 1.",
+        *PER_CENT,
         lambda test, training, n: 100 * _share_of(_grams(test, n), set(_grams(training, n))),
     ),
     Misconception(
@@ -325,24 +322,14 @@ MISCONCEPTIONS = (
         "A goat is no scapegoat. Compare words.",
         _as_letters,
     ),
-    Misconception(
-        "glued",
-        "the words of an n-gram are glued together, so that different ones look alike",
-        "Keep the words apart, for instance as a tuple.",
-        _glued,
-    ),
+    Misconception("glued", *GLUED, _glued),
     Misconception(
         "all-or-nothing",
         "a single common n-gram makes the overlap 1",
         "Asked for is a share.",
         _any,
     ),
-    Misconception(
-        "last-lost",
-        "the last n-gram of a text is missing",
-        "Count the places where a run of n words can begin in a text of 4 words.",
-        _last_lost,
-    ),
+    Misconception("last-lost", "the last n-gram of a text is missing", PLACES_TO_BEGIN, _last_lost),
     Misconception(
         "over-words",
         "the number of words stands below the line",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from autograder.exercise import Misconception
+from autograder.exercises.evaluation.mistakes import BETWEEN_THE_TWO, EVERY_CLASS
 
 
 def _ratio(a, b, empty=0.0):
@@ -304,13 +305,13 @@ MISCONCEPTIONS = (
     Misconception(
         "smaller",
         "the F1 is the smaller of precision and recall",
-        "F1 lies between the two.",
+        BETWEEN_THE_TWO,
         _variant(f1=torch.minimum),
     ),
     Misconception(
         "without-class-0",
         "class 0 is left out, as if it meant *nothing*",
-        "Here every class counts.",
+        EVERY_CLASS,
         _with_counts(lambda h, s, t, n: (h[1:], s[1:], t[1:])),
     ),
     Misconception(

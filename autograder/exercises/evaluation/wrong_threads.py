@@ -6,6 +6,7 @@ from collections import Counter
 from difflib import SequenceMatcher
 
 from autograder.exercise import Misconception
+from autograder.exercises.evaluation.mistakes import SMALL_LETTERS, WITHOUT_FULL_STOPS
 
 
 def _table(step):
@@ -193,14 +194,12 @@ MISCONCEPTIONS = (
     ),
     Misconception(
         "small-letters",
-        "capital letters are made small, so that different words become equal",
-        "Many a program does that, and prints that it did. Here words are compared as they are.",
+        *SMALL_LETTERS,
         lambda first, second: _longest([w.lower() for w in first], [w.lower() for w in second]),
     ),
     Misconception(
         "without-full-stops",
-        "full stops and commas are cut off the words, so that different words become equal",
-        "How a text becomes words is decided before. Here words are compared as they are.",
+        *WITHOUT_FULL_STOPS,
         lambda first, second: _longest(*([w.strip(".,;:!?") for w in text] for text in (first, second))),
     ),
     Misconception(

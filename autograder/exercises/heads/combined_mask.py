@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
+from autograder.exercises.heads.mistakes import TRUE_MAY_BE_SEEN
 from llmlib import attention
 
 
@@ -235,12 +237,7 @@ MISCONCEPTIONS = (
         "The pattern is right. The answer should be boolean.",
         _float_ones,
     ),
-    Misconception(
-        "to-be-added",
-        "the mask holds 0 and −inf, to be added to the scores",
-        "That form exists as well. Here a boolean is wanted, True where attention is allowed.",
-        _to_be_added,
-    ),
+    Misconception("to-be-added", *mistakes.MASK_TO_BE_ADDED, _to_be_added),
     Misconception(
         "first-text-for-all",
         "every text is given the first one's padding",
@@ -274,15 +271,10 @@ MISCONCEPTIONS = (
     Misconception(
         "causal-inverted",
         "the causal mask is read the wrong way round: only the future may be seen",
-        "`triu(diagonal=1)` marks the future. True should mark what may be seen.",
+        TRUE_MAY_BE_SEEN,
         _causal_inverted,
     ),
-    Misconception(
-        "whole-numbers",
-        "the mask is made of the whole numbers 1 and 0, not of booleans",
-        "The pattern is right. The answer should be boolean: on whole numbers `~` does something else.",
-        _whole_numbers,
-    ),
+    Misconception("whole-numbers", *mistakes.WHOLE_NUMBERS_IN_A_MASK, _whole_numbers),
     Misconception(
         "first-key-for-all",
         "every query may see the first key, even if it is padding or in the future",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
 from autograder.exercises.probes import normal
 from llmlib import induction
 
@@ -255,12 +256,7 @@ MISCONCEPTIONS = (
         "The score is the mean of the weights themselves.",
         _hits_counted,
     ),
-    Misconception(
-        "detached",
-        "no gradient flows back to the weights",
-        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
-        _detached,
-    ),
+    Misconception("detached", *mistakes.detached("the weights"), _detached),
 )
 
 

@@ -8,6 +8,7 @@ import torch
 from einops import rearrange
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.heads.mistakes import pattern_without_dots
 from autograder.exercises.probes import normal, transposed
 from llmlib import attention
 
@@ -196,12 +197,7 @@ MISCONCEPTIONS = (
         "A single text has three. `*batch, n_heads, length, d_head = x.shape` takes any number.",
         _four_axes_taken_for_granted,
     ),
-    Misconception(
-        "pattern-without-dots",
-        "the pattern gives the batch a letter, so x must have exactly one such axis",
-        "Three dots in a pattern stand for any number of axes, also for none.",
-        _pattern_without_dots,
-    ),
+    Misconception("pattern-without-dots", *pattern_without_dots(), _pattern_without_dots),
     Misconception(
         "first-axis-glued",
         "the first axis is taken for the heads: with a batch, texts are glued together",

@@ -12,6 +12,7 @@ from torch import Tensor
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
 from autograder.exercises import probes
 from autograder.exercises.attention.scaled_dot_product_attention import FORBIDDEN
+from autograder.exercises.heads.mistakes import TRUE_MAY_BE_SEEN
 from autograder.exercises.heads.wrong_heads import MISCONCEPTIONS, Steps
 from autograder.exercises.probes import normal, random_mask
 from llmlib import attention
@@ -144,10 +145,7 @@ MORE_MISCONCEPTIONS = (
         _MaskUnsqueezed,
     ),
     Misconception(
-        "causal-inverted",
-        "with `is_causal` only the future may be seen",
-        "`triu(diagonal=1)` marks the future. True should mark what may be seen.",
-        _CausalInverted,
+        "causal-inverted", "with `is_causal` only the future may be seen", TRUE_MAY_BE_SEEN, _CausalInverted
     ),
     Misconception(
         "context-as-long-as-x",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises.heads.mistakes import STACKED_FROM_THE_FRONT, pattern_without_dots
 from autograder.exercises.probes import normal, transposed
 from llmlib import heads
 
@@ -195,18 +196,8 @@ MISCONCEPTIONS = (
         "The heads come directly before the length. Count from the end: `unsqueeze(-3)`.",
         _axis_from_the_front,
     ),
-    Misconception(
-        "pattern-without-dots",
-        "the pattern gives the batch a letter, so x must have exactly one such axis",
-        "Three dots in an einsum stand for any number of axes, also for none.",
-        _pattern_without_dots,
-    ),
-    Misconception(
-        "stacked-from-the-front",
-        "the heads are stacked along axis 1, which is right only with one batch axis",
-        "The heads come directly before the length: which axis is that, counted from the end?",
-        _stacked_from_the_front,
-    ),
+    Misconception("pattern-without-dots", *pattern_without_dots("an einsum"), _pattern_without_dots),
+    Misconception("stacked-from-the-front", *STACKED_FROM_THE_FRONT, _stacked_from_the_front),
     Misconception(
         "letters-collide",
         "length and heads share a letter, so position 0 meets only head 0, and so on",

@@ -8,6 +8,8 @@ import torch
 from einops import rearrange
 
 from autograder.exercise import Alternative, Case, Check, Exercise, Misconception
+from autograder.exercises import mistakes
+from autograder.exercises.heads.mistakes import STACKED_FROM_THE_FRONT, pattern_without_dots
 from autograder.exercises.probes import normal, transposed
 from llmlib import attention
 
@@ -203,24 +205,14 @@ MISCONCEPTIONS = (
         "from the end.",
         _three_axes_taken_for_granted,
     ),
-    Misconception(
-        "pattern-without-dots",
-        "the pattern gives the batch a letter, so x must have exactly one such axis",
-        "Three dots in a pattern stand for any number of axes, also for none.",
-        _pattern_without_dots,
-    ),
+    Misconception("pattern-without-dots", *pattern_without_dots(), _pattern_without_dots),
     Misconception(
         "swapped-from-the-front",
         "the axes to swap are counted from the front, which is right only with one batch axis",
         "Count from the end: which places do the length and the heads have there?",
         _swapped_from_the_front,
     ),
-    Misconception(
-        "stacked-from-the-front",
-        "the heads are stacked along axis 1, which is right only with one batch axis",
-        "The heads come directly before the length: which axis is that, counted from the end?",
-        _stacked_from_the_front,
-    ),
+    Misconception("stacked-from-the-front", *STACKED_FROM_THE_FRONT, _stacked_from_the_front),
     Misconception(
         "last-head-first",
         "the heads stand in reverse order",
@@ -233,12 +225,7 @@ MISCONCEPTIONS = (
         "The division belongs to the scores, and comes later. Here the numbers only move.",
         _scaled,
     ),
-    Misconception(
-        "detached",
-        "no gradient flows back to x",
-        "Look for `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)` or `no_grad` on the way.",
-        _detached,
-    ),
+    Misconception("detached", *mistakes.detached("x"), _detached),
 )
 
 
