@@ -13,8 +13,6 @@ import json
 import logging
 import queue
 import secrets
-import sys
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,14 +26,11 @@ from autograder.classroom.crew import Plan
 from autograder.classroom.defaults import PATIENCE
 from autograder.classroom.grader import Verdict
 from autograder.classroom.submissions import Submission, Unreadable, bytes_of
+from autograder.classroom.workers import KEPT, LOOK_SECONDS, Workers, no_course, there
 
-REMIND_SECONDS = 30.0
 FETCH_SECONDS = 60
-LOOK_SECONDS = 1.0
 AHEAD = 2  # jobs at a worker: one is graded, one lies ready
 MOST_SENDINGS = 3  # of one job that somebody cancels, or whose verdict is lost on its way
-START = "dask worker ADDRESS --nworkers -1 --nthreads 1"
-KEPT = "What was graded is kept: run the same command again to go on"
 
 
 @dataclass
@@ -74,8 +69,6 @@ class Cluster:
         self.isolation: list[str] = []  # of the workers, each once
         self._least = least
         self._token = secrets.token_hex(8)
-        self._fit = 0  # workers that a job can go to
-        self._looked = self._seen = self._said = 0.0  # when: for workers; at one; that there is none
 
     def __enter__(self) -> Cluster:
         """
@@ -86,15 +79,17 @@ class Cluster:
             self._dask = dask()
             stack.enter_context(_quiet())
             self._client = stack.enter_context(contextlib.closing(connect(self.address, stack)))
-            self._compare_versions()
-            self._wait_for_a_worker()
-            if self.plan.device == "cuda" and not self._workers(gpu=True):
+            self._workers = Workers(self._client, self.address, self.patience, self.say)
+            self._workers.compare_versions()
+            self._workers.wait()
+            if self.plan.device == "cuda" and not self._workers.fitting(gpu=True):
                 remark = "no worker of the cluster offers a GPU: graded on the CPU"
                 self.plan = replace(self.plan, device="cpu", remark=remark)
                 self.say(remark)
+            self._workers.gpu = self.plan.device == "cuda"
             self._order = station.order(self._token, self.plan, self._least)
-            stack.callback(self._end)
-            self._begin()
+            stack.callback(self._workers.end, self._token)
+            self.isolation = self._workers.begin(self._order)
             self._stack = stack.pop_all()
         return self
 
@@ -102,7 +97,8 @@ class Cluster:
         self._stack.close()
 
     def __str__(self) -> str:
-        count = "1 worker" if self._fit == 1 else f"{self._fit} workers"
+        fit = self._workers.fit
+        count = "1 worker" if fit == 1 else f"{fit} workers"
         return f"{count} at {self.address}, answers run at {' or '.join(self.isolation)}"
 
     def grade_all(self, submissions: list[Submission]) -> Iterator[Verdict]:
@@ -117,9 +113,8 @@ class Cluster:
         reached: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             while due or alone or waiting:
-                if time.monotonic() > self._looked + LOOK_SECONDS:
-                    self._look_for_workers()
-                if not waiting or (due and len(waiting) < AHEAD * self._fit):
+                self._workers.look()
+                if not waiting or (due and len(waiting) < AHEAD * self._workers.fit):
                     job = (due or alone).popleft()
                     try:
                         future = self._send(job)
@@ -157,7 +152,7 @@ class Cluster:
         order = self._order if job.with_order else self._token
         arguments = (order, submission.student, submission.path.name, data)
         key = f"grade-{secrets.token_hex(16)}"
-        return self._client.submit(_there("grade"), *arguments, key=key, pure=False, resources=resources)
+        return self._client.submit(there("grade"), *arguments, key=key, pure=False, resources=resources)
 
     def _verdict(self, job: _Job, future: Any) -> Verdict | None:
         """None: it has to be sent again."""
@@ -171,7 +166,7 @@ class Cluster:
             deaths = killed.allowed_failures + 1
             return self._fault(submission, f"its worker died, and when it was graded alone {deaths} more")
         except ModuleNotFoundError as missing:
-            raise ClusterError(_no_course(missing)) from None
+            raise ClusterError(no_course(missing)) from None
         except (CancelledError, TimeoutError, OSError) as lost:
             if job.sendings < MOST_SENDINGS:
                 return None
@@ -194,134 +189,11 @@ class Cluster:
     def _fault(self, submission: Submission, why: str) -> Verdict:
         return self.plan.grader().fault(submission.student, why)
 
-    def _begin(self) -> None:
-        """Every worker starts its grader; one that cannot is named."""
-        workers = self._workers()
-        self._fit = len(workers)
-        self.say(f"starting the graders of {self._fit} worker{'s' * (self._fit > 1)} at {self.address}")
-        begin = _there_meanwhile("begin")
-        told = self._client.run(begin, self._order, workers=list(workers), on_error="return")
-        unfit = []
-        for worker, answer in told.items():
-            if isinstance(answer, ModuleNotFoundError):
-                raise ClusterError(_no_course(answer))
-            if isinstance(answer, OSError):  # it went meanwhile
-                continue
-            why = answer.get("unfit") if isinstance(answer, dict) else f"{type(answer).__name__}: {answer}"
-            unfit += [f"{worker}: {why}"] if why else []
-        if unfit:
-            more = f" (and {len(unfit) - 3} more)" * (len(unfit) > 3)
-            raise ClusterError(
-                f"{len(unfit)} of {len(told)} workers cannot grade. {'; '.join(unfit[:3])}{more}. "
-                "Mend it there, start those workers again, and run the command once more"
-            )
-        self.isolation = sorted({a["isolation"] for a in told.values() if isinstance(a, dict)})
-        if any(about["nthreads"] > 1 for about in workers.values()):
-            self.say(f"a worker grades one submission at a time, whatever its threads: {START}")
-
-    def _end(self) -> None:
-        if self._client.status == "running":
-            with contextlib.suppress(Exception):
-                self._client.run(_there_meanwhile("end"), self._token, on_error="ignore")
-
-    def _workers(self, *, gpu: bool | None = None) -> dict[str, Any]:
-        """The workers that a job can go to."""
-        gpu = self.plan.device == "cuda" if gpu is None else gpu
-        known = self._client.scheduler_info()["workers"]
-        return {w: about for w, about in known.items() if not gpu or about["resources"].get("GPU", 0) >= 1}
-
-    def _look_for_workers(self, *, gpu: bool | None = None) -> None:
-        """
-        Raises:
-            ClusterError: the scheduler has gone, or there has been no worker for too long.
-        """
-        self._looked = now = time.monotonic()
-        if self._client.status not in ("running", "connecting"):
-            raise ClusterError(f"the scheduler at {self.address} has gone. {KEPT}")
-        with contextlib.suppress(OSError, KeyError):
-            self._fit = len(self._workers(gpu=gpu))
-        if self._fit or not self._seen:
-            self._seen = now
-        missed = now - self._seen
-        if missed > self.patience:
-            raise ClusterError(
-                f"there has been no worker at {self.address} for {missed:.0f} s. Start some ({START}), "
-                f"or wait longer with --cluster-wait S. {KEPT}"
-            )
-        if not self._fit and now > self._said + REMIND_SECONDS:
-            self._said = now
-            left = self.patience - missed
-            self.say(f"no worker at {self.address}: waiting {left:.0f} s more for one ({START})")
-
-    def _wait_for_a_worker(self) -> None:
-        while True:
-            self._look_for_workers(gpu=False)
-            if self._fit:
-                return
-            time.sleep(min(LOOK_SECONDS, self.patience))
-
-    def _compare_versions(self) -> None:
-        """Processes that speak to each other in pickles must agree in Python and in Dask."""
-        found = self._client.get_versions()
-        here = _here()
-        others = {"the scheduler": found["scheduler"], **found["workers"]}
-        for who, about in others.items():
-            there = _packages(about)
-            if there != here:
-                raise ClusterError(
-                    f"{who} at {self.address} has {_named(there)}, and this machine has {_named(here)}. "
-                    "Install the course's requirements.lock on every machine, with the same Python"
-                )
-
 
 def grade_on(address: str, plan: Plan, submissions: list[Submission], **about: Any) -> Iterator[Verdict]:
     """The verdicts of a cluster that is used for these alone. `about`: see `Cluster`."""
     with Cluster(address, plan, **about) as workers:
         yield from workers.grade_all(submissions)
-
-
-def _here() -> tuple[str, str]:
-    return f"{sys.version_info[0]}.{sys.version_info[1]}", dask().__version__
-
-
-def _packages(about: dict[str, Any]) -> tuple[str, str]:
-    packages = about.get("packages", {})
-    python = ".".join(str(packages.get("python", "?")).split(".")[:2])
-    return python, str(packages.get("distributed", "?"))
-
-
-def _named(versions: tuple[str, str]) -> str:
-    return "Python {} with distributed {}".format(*versions)
-
-
-def _no_course(missing: ModuleNotFoundError) -> str:
-    return (
-        f"a worker does not have the course ({missing}). On each machine of the cluster: pip install "
-        '"from-tokens-to-gpt[course,cluster]" from this checkout, then start its workers in that environment'
-    )
-
-
-def _there(name: str) -> Callable[..., Any]:
-    """A function of `autograder.classroom.station`, sent by its text: the scheduler needs no course."""
-
-    def at_the_worker(*arguments: Any) -> Any:
-        import importlib
-
-        return getattr(importlib.import_module("autograder.classroom.station"), name)(*arguments)
-
-    return at_the_worker
-
-
-def _there_meanwhile(name: str) -> Callable[..., Any]:
-    """The same beside the worker's jobs, and without holding up its conversation with the scheduler."""
-    there = _there(name)
-
-    async def at_the_worker(*arguments: Any) -> Any:
-        import asyncio
-
-        return await asyncio.to_thread(there, *arguments)
-
-    return at_the_worker
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ import torch
 from nbgrader_class import ENVIRONMENT, ROOT, SLUG, answers, class_of, submission
 
 from autograder.child import AnswerProcess
-from autograder.classroom import cluster, connecting, crew, journal, station, submissions
+from autograder.classroom import connecting, crew, journal, station, submissions, workers
 from autograder.classroom.cluster import Cluster, ClusterError, grade_on
 from autograder.classroom.grader import Verdict
 from autograder.cli import main
@@ -141,7 +141,7 @@ def test_another_version_of_the_course_is_refused(dask, monkeypatch):
 
 def test_another_dask_is_refused(dask, monkeypatch):
     mine = distributed.__version__
-    monkeypatch.setattr(cluster, "_here", lambda: ("3.11", "1999.1.0"))
+    monkeypatch.setattr(workers, "_here", lambda: ("3.11", "1999.1.0"))
     with pytest.raises(
         ClusterError, match=f"the scheduler .* distributed {mine}, and this machine .* 1999.1.0"
     ):
@@ -197,7 +197,7 @@ def test_a_worker_that_is_lost_in_the_middle_is_survived_and_an_end_leaves_no_jo
 
 def test_what_kills_its_workers_is_tried_alone_and_is_then_the_grader_s_fault(dask, monkeypatch):
     monkeypatch.setattr(dask.scheduler, "allowed_failures", 0)
-    monkeypatch.setattr(Cluster, "_begin", lambda self: None)
+    monkeypatch.setattr(workers.Workers, "begin", lambda self, order: [])
     monkeypatch.setattr(Cluster, "_send", lambda self, job: self._client.submit(os._exit, 1, pure=False))
     (verdict,) = grade_on(dask.scheduler_address, PLAN, [sent("half")])
     assert verdict.outcome == "grader_fault"
