@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from autograder import confine, wire
+from autograder import confine, seccomp, wire
 from autograder.calling import wrong_signature
 from autograder.checks import Case
 from autograder.outcome import Failure, Outcome, Refused
@@ -91,7 +91,7 @@ def _lock_in(rules: dict[str, Any], apart: bool) -> list[str]:
     confine.hide()
     if rules["landlock"] and confine.landlock(rules["readable"], rules["writable"], rules["devices"]):
         means.append("landlock")
-    if rules["seccomp"] and confine.seccomp():
+    if rules["seccomp"] and seccomp.refuse_calls():
         means.append("seccomp")
     return means
 

@@ -16,13 +16,15 @@ from typing import Any
 import torch
 
 from autograder import exercises, wire
+from autograder.bubblewrap import has_bubblewrap
 from autograder.exercise import Case, Exercise
 from autograder.grading import broken, grade_function, grade_value, look_ahead, ungraded
+from autograder.isolation import Isolation, isolation_of
 from autograder.library import cut_for, signature_of
 from autograder.outcome import Failure, Outcome
 from autograder.parents import Parent
 from autograder.report import Report
-from autograder.sandbox import Confined, Isolation, Limits, has_bubblewrap, isolation_of
+from autograder.sandbox import Confined, Limits
 from autograder.surroundings import own_randomness
 
 MOST_GROUNDS = 12  # parents that wait with the ground of an exercise laid: more than a chapter has

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autograder import cores
 from autograder.classroom import defaults, submissions
-from autograder.sandbox import LEVELS
+from autograder.isolation import LEVELS
 from autograder.usage import later
 
 HERE = "autograder.classroom"

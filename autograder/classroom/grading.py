@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from autograder.bubblewrap import bubblewrap_trouble
 from autograder.child import AnswerProcess
 from autograder.classroom import cluster, crew, rerunning, submissions
 from autograder.classroom.chapters import find_chapter, of_class, release_path
@@ -22,7 +23,8 @@ from autograder.classroom.gradebook import GradebookError
 from autograder.classroom.grader import Verdict, release_of
 from autograder.classroom.journal import Entry, Journal, version
 from autograder.classroom.recording import Book
-from autograder.sandbox import LEVELS, Confined, SandboxError, bubblewrap_trouble, require
+from autograder.isolation import LEVELS, SandboxError, require
+from autograder.sandbox import Confined
 from autograder.usage import GRADER_BROKE, UsageError
 
 MEGABYTE = 1 << 20

@@ -9,7 +9,8 @@ import argparse
 import os
 import sys
 
-from autograder.sandbox import Confined, has_bubblewrap
+from autograder.bubblewrap import has_bubblewrap
+from autograder.sandbox import Confined
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

@@ -27,7 +27,8 @@ from autograder.classroom.crew import Plan
 from autograder.classroom.grader import Grader
 from autograder.classroom.journal import code_version
 from autograder.classroom.submissions import Submission
-from autograder.sandbox import Confined, SandboxError, require
+from autograder.isolation import SandboxError, require
+from autograder.sandbox import Confined
 
 MOST_GRADERS = 2  # two instructors may use one cluster at a time
 VERSION = code_version()  # of the files that this process has loaded, even if they are updated meanwhile

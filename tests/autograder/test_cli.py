@@ -17,7 +17,7 @@ from autograder.child import AnswerProcess
 from autograder.commands import checking
 from autograder.exercises import all_exercises, find
 from autograder.files import write_atomically
-from autograder.sandbox import LEVELS
+from autograder.isolation import LEVELS
 
 RIGHT = """
 def causal_mask(length):

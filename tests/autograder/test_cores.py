@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from autograder import cores
+from autograder.bubblewrap import has_bubblewrap
 from autograder.parents import Parent
-from autograder.sandbox import Confined, has_bubblewrap
+from autograder.sandbox import Confined
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system lets no process choose its core"

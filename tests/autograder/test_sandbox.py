@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from autograder import sandbox
+from autograder import isolation, visible
 from autograder.answers import find_answer, read_cells
+from autograder.bubblewrap import bubblewrap_trouble, has_bubblewrap
 from autograder.child import AnswerProcess
 from autograder.exercises import all_exercises, chapters, find, find_chapter
 
@@ -24,7 +25,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux
 @pytest.fixture(scope="module", params=["bubblewrap", "kernel"])
 def process(request):
     bubblewrap = request.param == "bubblewrap"
-    if bubblewrap and not sandbox.has_bubblewrap():
+    if bubblewrap and not has_bubblewrap():
         pytest.skip("bubblewrap is not installed, or may not make namespaces here")
     with AnswerProcess(bubblewrap=bubblewrap) as process:
         if not bubblewrap and process.isolation.level == "limits":
@@ -78,10 +79,10 @@ def test_graders_share_a_sandbox_and_outlive_it():
 
 def test_a_python_below_tmp_is_there_in_the_sandbox_as_well(tmp_path):
     """The answer's empty folder covers nothing that there is to import, wherever the course was cloned to."""
-    if not sandbox.has_bubblewrap():
+    if not has_bubblewrap():
         pytest.skip("bubblewrap is not installed, or may not make namespaces here")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
-    ask = "from autograder import sandbox; print(sandbox.has_bubblewrap())"
+    ask = "from autograder.bubblewrap import has_bubblewrap; print(has_bubblewrap())"
     result = subprocess.run(
         [tmp_path / "venv" / "bin" / "python", "-c", ask],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -241,25 +242,25 @@ def test_what_is_sent_too_early_is_not_taken_for_the_next_answers_result(process
 
 @linux
 def test_a_level_that_is_not_reached_is_refused_with_advice():
-    weak = sandbox.isolation_of(["limits"], bubblewrap=False)
+    weak = isolation.isolation_of(["limits"], bubblewrap=False)
     assert weak.level == "limits"
-    with pytest.raises(sandbox.SandboxError, match="bubblewrap"):
-        sandbox.require(weak, "sandbox")
-    sandbox.require(weak, "limits")
+    with pytest.raises(isolation.SandboxError, match="bubblewrap"):
+        isolation.require(weak, "sandbox")
+    isolation.require(weak, "limits")
 
 
 @linux
 def test_why_bubblewrap_does_not_work_is_told(tmp_path, monkeypatch):
     def trouble():
-        sandbox.bubblewrap_trouble.cache_clear()
+        bubblewrap_trouble.cache_clear()
         try:
-            return sandbox.bubblewrap_trouble(), sandbox.has_bubblewrap()
+            return bubblewrap_trouble(), has_bubblewrap()
         finally:
-            weak = sandbox.isolation_of(["landlock", "seccomp"], bubblewrap=False)
-            with pytest.raises(sandbox.SandboxError) as refused:
-                sandbox.require(weak, "sandbox")
+            weak = isolation.isolation_of(["landlock", "seccomp"], bubblewrap=False)
+            with pytest.raises(isolation.SandboxError) as refused:
+                isolation.require(weak, "sandbox")
             said.append(str(refused.value))
-            sandbox.bubblewrap_trouble.cache_clear()
+            bubblewrap_trouble.cache_clear()
 
     said: list[str] = []
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -279,10 +280,10 @@ def test_why_bubblewrap_does_not_work_is_told(tmp_path, monkeypatch):
 
 
 def test_the_modules_in_the_sandbox_know_no_exercise():
-    for name in sandbox.MODULES:
+    for name in visible.MODULES:
         text = (ROOT / "autograder" / f"{name}.py").read_text("utf-8")
         assert "autograder.exercises" not in text and "autograder import exercises" not in text
-    assert json.dumps(sandbox.MODULES) and len(all_exercises()) > 50
+    assert json.dumps(visible.MODULES) and len(all_exercises()) > 50
 
 
 @pytest.mark.gpu

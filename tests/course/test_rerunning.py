@@ -12,7 +12,7 @@ import pytest
 from nbgrader.api import Gradebook
 from nbgrader_class import ROOT, answers
 
-from autograder import sandbox
+from autograder.bubblewrap import has_bubblewrap
 from autograder.classroom.cleaning import cleaned
 from autograder.classroom.grader import Verdict, release_of
 from autograder.classroom.journal import Journal
@@ -108,7 +108,7 @@ def test_long_cells_are_left_out(process):
 
 @pytest.mark.parametrize("bubblewrap", [True, False], ids=["bubblewrap", "kernel"])
 def test_a_solved_chapter_shows_what_the_solution_shows(bubblewrap):
-    if bubblewrap and not sandbox.has_bubblewrap():
+    if bubblewrap and not has_bubblewrap():
         pytest.skip("bubblewrap is not installed, or may not make namespaces here")
     solution, release = (release_of(ROOT / f / TOOLS / f"{TOOLS}.ipynb") for f in ("solutions", "chapters"))
     cells = [{**c, "outputs": []} if c["cell_type"] == "code" else c for c in solution]
