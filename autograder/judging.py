@@ -150,22 +150,30 @@ def _compare_numbers(got: Any, want: Any, tolerance: float, kind: str, what: str
         return Mismatch(kind, f"{wrong} of {want.numel()} entries are wrong")
     got, want = got.double(), want.double()
     finite = want.isfinite()
-    if not torch.equal(got.isfinite(), finite):
-        if (got.isnan() & finite).any():
-            return Mismatch("nan", f"{what} has NaN in {int(got.isnan().sum())} of {got.numel()} entries")
-        if (got.isinf() & finite).any():
-            return Mismatch(
-                "infinite", f"{what} is infinite in {int(got.isinf().sum())} of {got.numel()} entries"
-            )
-        return Mismatch(kind, f"{what} should be infinite in places, and is not")
-    if not torch.equal(got.nan_to_num()[~finite], want.nan_to_num()[~finite]):
-        return Mismatch(kind, f"{what} differs where it is infinite")
+    if m := _compare_infinite(got, want, finite, kind, what):
+        return m
     difference = (got - want).abs()[finite]
     if difference.numel() and float(difference.max()) > tolerance:
         wrong, most = int((difference > tolerance).sum()), f"{float(difference.max()):.3g}"
         if want.numel() == 1:
             return Mismatch(kind, f"the number is off by {most}")
         return Mismatch(kind, f"{wrong} of {want.numel()} numbers differ, by up to {most}")
+    return None
+
+
+def _compare_infinite(got: Tensor, want: Tensor, finite: Tensor, kind: str, what: str) -> Mismatch | None:
+    one = want.numel() == 1
+    if not torch.equal(got.isfinite(), finite):
+        nan, infinite = ("nan", "has NaN", got.isnan()), ("infinite", "is infinite", got.isinf())
+        for name, has, wrong in (nan, infinite):
+            if (wrong & finite).any():
+                how_many = "" if one else f" in {int(wrong.sum())} of {got.numel()} entries"
+                return Mismatch(name, f"{what} {'is NaN' if one and name == 'nan' else has}{how_many}")
+        return Mismatch(kind, f"{what} should be infinite{'' if one else ' in places'}, and is not")
+    if not torch.equal(got.nan_to_num()[~finite], want.nan_to_num()[~finite]):
+        if one:
+            return Mismatch(kind, f"{what} should be {float(want)}, and is {float(got)}")
+        return Mismatch(kind, f"{what} differs where it is infinite")
     return None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def device() -> torch.device:
@@ -16,6 +18,8 @@ def device() -> torch.device:
         ValueError: `LLMLIB_DEVICE` names a kind of device that llmlib does not use.
         RuntimeError: it names a device that this machine, or this build of PyTorch, does not have.
     """
+    import torch  # here: a command that is only being started should not have to wait for it
+
     wanted = os.environ.get("LLMLIB_DEVICE", "").strip().lower()
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if not wanted:

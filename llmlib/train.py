@@ -10,23 +10,31 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+from llmlib.interrupts import INTERRUPTED, ending_at_once
+from llmlib.output import printing
 
-import llmlib
-from llmlib.data import CORPORA, CorpusError
-from llmlib.drawing import subplots
-from llmlib.generation import generate
-from llmlib.gpt import GPT
-from llmlib.presets import ARCHITECTURES, DEFAULT_PRESET, PRESETS
-from llmlib.run_plan import Run, UsageError, plan
-from llmlib.stories import stories_entropy
-from llmlib.training import CheckpointError, Record, evaluate, train
+with ending_at_once(__name__ == "__main__"):  # PyTorch takes a second
+    import torch
+
+    import llmlib
+    from llmlib.data import CORPORA, CorpusError
+    from llmlib.drawing import subplots
+    from llmlib.generation import generate
+    from llmlib.gpt import GPT
+    from llmlib.presets import ARCHITECTURES, DEFAULT_PRESET, PRESETS
+    from llmlib.run_plan import Run, UsageError, plan
+    from llmlib.stories import stories_entropy
+    from llmlib.training import CheckpointError, Record, evaluate, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 trained, 1 could not, 2 wrong options, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    return printing(lambda: _carry_out(arguments))
+
+
+def _carry_out(arguments: Sequence[str] | None) -> int:
     try:
+        options = _parser().parse_args(arguments)
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         device = _device(options.device)
@@ -41,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,12 +154,11 @@ def _train(run: Run, device: torch.device, *, as_json: bool) -> int:
         )
     except KeyboardInterrupt as interrupt:
         how = f"Go on with: python -m llmlib.train --resume --out {run.folder}"
-        if (
-            run.checkpoint is None and _written_at(path) == before
-        ):  # --resume would find none, or an older run
+        if run.checkpoint is None and _written_at(path) == before:
+            # --resume would find none, or an older run.
             how = "Nothing of this run has been saved yet."
         print(f"\n{str(interrupt).capitalize() or 'Stopped at once'}.\n{how}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     seconds = time.perf_counter() - began
     trained = records[-1].step - (run.checkpoint.step if run.checkpoint else 0)
 

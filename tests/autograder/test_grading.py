@@ -149,6 +149,22 @@ def test_bad_results_are_told_apart(exercise, answer, sentence):
     assert all(c.message for c in report.checks if not c.passed)
 
 
+@pytest.mark.parametrize(
+    ("answer", "reference", "sentence"),
+    [
+        (1.0, math.inf, "the result should be infinite, and is not"),
+        (-math.inf, math.inf, "the result should be inf, and is -inf"),
+        (math.inf, 1.0, "the result is infinite"),
+        (math.nan, 1.0, "the result is NaN"),
+        (torch.ones(2), torch.tensor([1, math.inf]), "the result should be infinite in places, and is not"),
+    ],
+)
+def test_of_one_number_nothing_is_said_about_places(answer, reference, sentence):
+    checks = (Check("is right", 1, lambda generator: [Case({})]),)
+    exercise = Exercise("a.one", "1.1", "one", 5, 1, checks, ("Look.",), reference=lambda: reference)
+    assert grade_callable(exercise, lambda: answer).reason.endswith(sentence)
+
+
 def test_lost_gradient_is_said(exercise):
     report = grade_callable(
         exercise, lambda query, key, temperature=1.0: right(query.detach(), key, temperature)
