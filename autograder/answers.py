@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.exercise import Exercise
+from autograder.files import be_plain
 
 MOST_BYTES = 50 * 2**20
 
@@ -33,6 +34,7 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
         NotebookError: missing, unreadable, too large, or not a notebook.
     """
     try:
+        be_plain(path)
         if path.stat().st_size > MOST_BYTES:
             raise NotebookError(
                 f"{path} is larger than {MOST_BYTES >> 20} MB: clear its outputs and try again"

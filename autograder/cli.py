@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autograder.usage import UsageError, later
+from llmlib.interrupts import INTERRUPTED
+from llmlib.output import printing
 
 WRONG_USAGE = 2
 
@@ -104,8 +106,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # where it cannot write "→", "?" will do
             stream.reconfigure(errors="replace")
-    options = parser().parse_args(arguments)
+    return printing(lambda: _carry_out(arguments), sentence="autograder: the output cannot be written")
+
+
+def _carry_out(arguments: Sequence[str] | None) -> int:
+    options = argparse.Namespace()
     try:
+        parser().parse_args(arguments, options)
         return options.run(options)
     except UsageError as error:
         print(f"autograder: {error}", file=sys.stderr)
@@ -115,10 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         kept = getattr(options, "interrupted", "nothing was changed")
         print(f"autograder: interrupted; {kept}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `autograder exercises | head`
-        sys.stderr.close()
-        return 0
+        return INTERRUPTED
 
 
 def _seconds(text: str) -> float:

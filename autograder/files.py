@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Read what is a file, and write one whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ import tempfile
 from pathlib import Path
 
 
+def be_plain(path: Path) -> None:
+    """See that what is at `path`, if anything, is a file: to read a pipe or a device can last for ever.
+
+    Raises:
+        OSError: it is something else, which `strerror` says in words.
+    """
+    if path.exists() and not path.is_file():
+        what = "it is a folder" if path.is_dir() else "it is no file but a device, a pipe or a socket"
+        raise OSError(errno.EISDIR if path.is_dir() else errno.EEXIST, what, str(path))
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path`: whoever looks, at whatever moment, finds the old file or the new one.
 
@@ -16,9 +27,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         OSError: there is no room, no permission, or something there that is no file (a folder, a device,
             which would be replaced); what was there is untouched.
     """
-    if path.exists() and not path.is_file():
-        what = "it is a folder" if path.is_dir() else "it is no file but a device, a pipe or a socket"
-        raise OSError(errno.EISDIR if path.is_dir() else errno.EEXIST, what, str(path))
+    be_plain(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:

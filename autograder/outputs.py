@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.comparing import differences
+from autograder.files import be_plain
 from autograder.merging import Cell, grade_id, identify
 
 MOST_BYTES = 50 * 2**20
@@ -51,6 +52,7 @@ def read_notebook(path: Path) -> list[Cell]:
         OutputsError: missing, unreadable, too large, or not a notebook.
     """
     try:
+        be_plain(path)
         if path.stat().st_size > MOST_BYTES:
             raise OutputsError(
                 f"{path} is larger than {MOST_BYTES >> 20} MB: clear its outputs, run it again"

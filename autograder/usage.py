@@ -6,6 +6,8 @@ import argparse
 import importlib
 from collections.abc import Callable
 
+from llmlib.interrupts import ending_at_once
+
 GRADER_BROKE = 3  # the exit code where the grader itself failed
 
 
@@ -15,4 +17,10 @@ class UsageError(Exception):
 
 def later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     """The command `name` of a module, which is imported when the command is carried out."""
-    return lambda options: getattr(importlib.import_module(module), name)(options)
+
+    def run(options: argparse.Namespace) -> int:
+        with ending_at_once():  # torch takes a second, and nothing has been done yet
+            command = getattr(importlib.import_module(module), name)
+        return command(options)
+
+    return run

@@ -17,13 +17,13 @@ class OutputError(Exception):
         self.closed = isinstance(error, BrokenPipeError)
 
 
-def printing(work: Callable[[], int], *, name: str = "") -> int:
+def printing(work: Callable[[], int], *, sentence: str = "The output cannot be written") -> int:
     """`work()`'s exit code, with all that it printed written; 1, and on stderr why, where it could not be.
 
     A reader that has seen enough (`| head`) is no trouble: 0. What `work` does besides printing is its own:
     it meets an `OutputError`, which is no `OSError`, in a `print`.
 
-    name: what the sentence begins with, such as "autograder: ".
+    sentence: what is said on stderr, before the reason.
     """
     stream = sys.stdout
     if stream is None:  # closed before Python began, which prints nothing then
@@ -38,7 +38,7 @@ def printing(work: Callable[[], int], *, name: str = "") -> int:
         _give_up(stream)
         if error.closed:
             return 0
-        print(f"{name}the output cannot be written: {error}", file=sys.stderr)
+        print(f"{sentence}: {error}.", file=sys.stderr)
         return 1
     finally:
         sys.stdout = stream

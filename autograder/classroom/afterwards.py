@@ -16,7 +16,7 @@ from autograder import panel
 from autograder.child import AnswerProcess
 from autograder.classroom import exporting, feedback, lecture, similarity
 from autograder.classroom.chapters import find_chapter, release_path
-from autograder.classroom.gradebook import GradebookError
+from autograder.classroom.gradebook import GradebookError, file_of
 from autograder.classroom.journal import Entry, Journal
 from autograder.classroom.recording import Book
 from autograder.exercise import Chapter
@@ -89,6 +89,18 @@ def _is_of_this_version(entry: Entry, chapter: Chapter) -> bool:
     return named and set(known) == {exercise.name for exercise in chapter.exercises}
 
 
+def _book(course: Path, chapter: Chapter) -> Book:
+    """The gradebook, if there is one: to look into one that is not there would make it."""
+    book = Book(course, chapter.slug, release_path(course, chapter.slug))
+    file = file_of(book.course.db_url)
+    if file is not None and not file.exists():
+        raise UsageError(
+            f"there is no gradebook {file}, so nothing has been graded yet: "
+            f"autograder grade {chapter.number}, and this again"
+        )
+    return book
+
+
 @contextmanager
 def _readable() -> Iterator[None]:
     try:
@@ -99,7 +111,7 @@ def _readable() -> Iterator[None]:
 
 def give_feedback(options: argparse.Namespace) -> int:
     chapter, course, entries = _entries(options)
-    book = Book(course, chapter.slug, release_path(course, chapter.slug))
+    book = _book(course, chapter)
     lacking = []
     try:
         for entry in tqdm(entries, desc="feedback", disable=not sys.stderr.isatty()):
@@ -121,7 +133,7 @@ def give_feedback(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     chapter, course, entries = _graded(options)
-    book = Book(course, chapter.slug, release_path(course, chapter.slug))
+    book = _book(course, chapter)
     try:
         with _readable():
             found = exporting.marks(book.course.db_url, book.course.course_id, chapter.slug)

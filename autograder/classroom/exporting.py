@@ -14,6 +14,7 @@ from pathlib import Path
 from nbgrader.api import Gradebook, MissingEntry
 
 from autograder.classroom.gradebook import in_words
+from autograder.files import be_plain
 
 ACCOUNTS = {
     "canvas": ("SIS Login ID", "SIS User ID", "ID"),
@@ -130,6 +131,7 @@ def _names(account: str) -> set[str]:
 
 def _read(roster: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
+        be_plain(roster)
         with roster.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             header = list(reader.fieldnames or ())
@@ -149,7 +151,8 @@ def _read(roster: Path) -> tuple[list[str], list[dict[str, str]]]:
     except UnicodeDecodeError:
         raise ExportError(f"{roster} is not in UTF-8: save it as CSV UTF-8, and name that file") from None
     except (OSError, csv.Error) as error:
-        raise ExportError(f"cannot read {roster}: {error}") from None
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise ExportError(f"cannot read {roster}: {why}") from None
 
 
 def _csv(rows: list[list[str]]) -> str:

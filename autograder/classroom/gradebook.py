@@ -6,9 +6,11 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from nbgrader.api import InvalidEntry
-from sqlalchemy.exc import SAWarning, SQLAlchemyError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SAWarning, SQLAlchemyError
 
 REFUSALS = (SQLAlchemyError, InvalidEntry)
 DAMAGED = (
@@ -29,6 +31,15 @@ IN_WORDS = {
 
 class GradebookError(RuntimeError):
     """The gradebook, or a file of it, could not be read or written; the message says why."""
+
+
+def file_of(url: str) -> Path | None:
+    """Where SQLite keeps the gradebook; None for another database, or an address that is none."""
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        return None
+    return Path(address.database) if address.get_backend_name() == "sqlite" and address.database else None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import sys
 
 from autograder.bubblewrap import has_bubblewrap
 from autograder.sandbox import Confined
+from llmlib.interrupts import stop_after_the_step
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -25,8 +26,10 @@ def grade_class(options: argparse.Namespace) -> int:
     if options.cluster is None and options.device == "cpu":
         worker = Confined(bubblewrap=has_bubblewrap(), device=options.device)
     try:
-        from autograder.classroom import grading
-
+        with stop_after_the_step() as stop:
+            from autograder.classroom import grading
+        if stop.is_set():
+            raise KeyboardInterrupt
         return grading.grade_class(options, worker)
     finally:
         if worker is not None:

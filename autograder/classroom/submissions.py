@@ -22,6 +22,7 @@ MOST_CELLS = 1_000
 MOST_SOURCE = 200_000  # characters in one cell
 
 # A student as part of a path and of a table. Moodle's and Canvas's downloads begin with it, up to a "_".
+MOST_NAME = 200  # bytes, which leave room for what comes before and behind it in a file's name
 STUDENT = re.compile(r"[^\W_][\w.@+ -]{0,99}")
 FROM_FILE = r"(?P<student>[^_]+?)(_.*)?\.ipynb"
 
@@ -118,13 +119,17 @@ def _in_one_folder(folder: Path, pattern: re.Pattern[str]) -> list[Submission]:
 
 
 def _student(name: str) -> str:
-    """A name that can stand in a path and in a table, whatever it was."""
-    safe = re.sub(r"[^\w.@+ -]", "-", name).strip(" .-_")[:100]
-    return safe or "unnamed"
+    """A name that can stand in a path and in a table, whatever it was, and that nobody else has."""
+    if not _unfit(name):
+        return name
+    # What is left of two names may be the same, or the name of a third student's.
+    safe = re.sub(r"[^\w.@+ -]", "-", name).encode()[: MOST_NAME // 2].decode(errors="ignore").strip(" .-_")
+    return f"{safe or 'unnamed'}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
 def _unfit(name: str) -> str:
-    return "" if STUDENT.fullmatch(name) else f"{name!r} cannot be a student's name: rename it"
+    fits = STUDENT.fullmatch(name) and len(name.encode()) <= MOST_NAME
+    return "" if fits else f"{name!r} cannot be a student's name: rename it"
 
 
 def _only(student: str, several: list[Submission]) -> Submission:

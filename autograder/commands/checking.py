@@ -14,6 +14,7 @@ from autograder.answers import Answer, NotebookError, find_answer, read_cells
 from autograder.child import AnswerProcess, gpu_trouble
 from autograder.commands.device import need_cuda
 from autograder.exercise import Exercise
+from autograder.files import be_plain
 from autograder.grading import ungraded
 from autograder.outcome import Failure
 from autograder.report import Report
@@ -120,6 +121,7 @@ def _read_answer(path: Path) -> str:
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder: name the .py file that defines the function")
+        be_plain(path)
         if path.stat().st_size > MOST_ANSWER_BYTES:
             raise UsageError(
                 f"{path} is larger than {MOST_ANSWER_BYTES >> 20} MB: an answer is a few lines of Python"

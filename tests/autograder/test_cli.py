@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import sys
 import textwrap
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ import pytest
 
 from autograder import cli
 from autograder.child import AnswerProcess
+from autograder.classroom.exporting import ExportError, filled
 from autograder.commands import checking
 from autograder.exercises import all_exercises, find
 from autograder.files import write_atomically
@@ -200,6 +202,25 @@ def test_wrong_usage_says_what_to_do(refused, tmp_path):
     assert "not a text file" in refused("check", "3.3", "--file", answer)
     answer.write_text("#" * 2**21)
     assert "larger than 1 MB" in refused("check", "3.3", "--file", answer)
+
+
+@pytest.mark.parametrize("what", ["pipe", "socket", "device"])
+def test_what_is_no_file_is_not_waited_for(refused, tmp_path, what):
+    path, words = tmp_path / "answer.ipynb", "it is no file but a device, a pipe or a socket"
+    with socket.socket(socket.AF_UNIX) as listening:
+        if what == "pipe":
+            os.mkfifo(path)
+        elif what == "socket":
+            listening.bind(str(path))
+        else:
+            path.symlink_to("/dev/zero")
+        assert f"cannot read {path}: {words}" in refused("check", "3.3", "--file", path)
+        assert f"cannot read {path}: {words}" in refused("check", path)
+        assert f"cannot read {path}: {words}" in refused("outputs", path, "--chapter", "03-attention")
+    table = tmp_path / "roster.csv"
+    os.mkfifo(table)
+    with pytest.raises(ExportError, match=f"cannot read {table}: {words}"):
+        filled([], "03-attention", "moodle", table)
 
 
 def test_cuda_where_there_is_none(refused, tmp_path):

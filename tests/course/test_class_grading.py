@@ -174,7 +174,13 @@ def test_what_was_graded_and_is_lost_is_entered_again(course, tmp_path, capsys, 
     else:
         with Gradebook(f"sqlite:///{book}") as gradebook:
             gradebook.remove_student("half") if lost == "student" else gradebook.remove_assignment(SLUG)
-    if lost != "notebook":
+    if lost == "gradebook":
+        for command in ("export", "feedback"):
+            assert run(course, command, "3") == 2
+            said = capsys.readouterr().err
+            assert f"there is no gradebook {book}, so nothing has been graded yet: autograder grade 3" in said
+        assert not book.exists(), "to look for it has not made it"
+    elif lost != "notebook":
         assert run(course, "export", "3") == 0
         assert "! half was graded and is not in the gradebook: autograder grade 3" in capsys.readouterr().out
         assert run(course, "feedback", "3") == 0

@@ -12,7 +12,8 @@ from nbgrader_class import ROOT, SLUG, submission
 
 from autograder.classroom import submissions
 from autograder.classroom.crew import Plan
-from autograder.classroom.grader import OUTCOMES
+from autograder.classroom.grader import OUTCOMES, Verdict
+from autograder.classroom.journal import Entry, Journal
 from autograder.classroom.submissions import NothingSubmitted, Submission, Unreadable
 
 RELEASE = ROOT / "chapters" / SLUG / f"{SLUG}.ipynb"
@@ -176,7 +177,27 @@ def test_a_folder_of_downloads(tmp_path):
     found = {s.student: s for s in submissions.find(tmp_path, SLUG)}
     assert found["Ann Lee"].refused == ""
     assert "2 files are bob's" in found["bob"].refused
-    assert "cannot be a student's name" in found["hidden"].refused
+    (hidden,) = (s for s in found.values() if s.student.startswith("hidden-"))
+    assert "'..hidden' cannot be a student's name" in hidden.refused
+
+
+@pytest.mark.parametrize("layout", ["{}/" + f"{SLUG}/{SLUG}.ipynb", "{}_1.ipynb"])
+def test_names_that_cannot_be_kept_take_nobody_else_s(tmp_path, layout):
+    """Not each other's, and not that of a student whose name is what is left of theirs."""
+    penguin, cat = "\N{PENGUIN}", "\N{CAT FACE}"
+    names = [penguin, cat, "bob", f"{cat}bob", "-bob", f"{penguin}bob", "…", "鈴木", "鈴" * 70, "\udcff"]
+    for name in names:
+        path = tmp_path / layout.format(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    found = submissions.find(tmp_path, SLUG)
+    assert len({s.student for s in found}) == len(names)
+    assert {s.student for s in found if not s.refused} == {"bob", "鈴木"}
+    assert all("cannot be a student's name: rename it" in s.refused for s in found if s.student not in names)
+    journal = Journal(tmp_path / "grades", SLUG)
+    for one in found:
+        journal.write(Entry(Verdict(one.student, SLUG, "graded", [], "none", []), "key", 1))
+    assert len(list(journal)) == len(names)
 
 
 def test_another_pattern_and_a_file_that_does_not_fit(tmp_path):
