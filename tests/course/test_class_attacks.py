@@ -148,7 +148,7 @@ def test_no_script_reaches_the_autograded_notebook(graded):
             "<script>alert(2)",
             "<img",
             "onload",
-            "javascript:",
+            "](javascript:",
             "alert(1)",
             "alert(3)",
             "alert(4)",
