@@ -14,6 +14,8 @@ from nbformat import NotebookNode
 from nbgrader.utils import determine_grade, is_grade, is_solution
 
 SECONDS_PER_CELL = 1800
+SECONDS_TO_START = 600  # a kernel, on a busy machine
+SECONDS_TO_SHOW = 300  # what a cell has printed, after it has ended: nbclient's own 4 s lose it there
 
 # Sums depend on how many threads share them.
 ENVIRONMENT = {
@@ -60,6 +62,8 @@ def execute(
             result,
             kernel_name="python3",
             timeout=SECONDS_PER_CELL,
+            startup_timeout=SECONDS_TO_START,
+            iopub_timeout=SECONDS_TO_SHOW,
             skip_cells_with_tag=skip_tag,
             resources={"metadata": {"path": folder}},
             record_timing=False,

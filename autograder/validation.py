@@ -1,8 +1,9 @@
 """nbval with our comparison: `pytest --nbval solutions/` compares numbers by tolerance.
 
-A pytest plugin, named in the repository's `conftest.py`. It changes four things about nbval: outputs are
-compared by `autograder.comparing`, a dead kernel is reported at once instead of after a timeout, the kernel
-computes as it does when the notebooks are made (one thread, on the CPU), and it works in a folder of its own.
+A pytest plugin, named in the repository's `conftest.py`. It changes five things about nbval: outputs are
+compared by `autograder.comparing`, a dead kernel is reported at once instead of after a timeout, one that is
+only slow is waited for, the kernel computes as it does when the notebooks are made (one thread, on the CPU),
+and it works in a folder of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nbval import plugin
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 
 from autograder.comparing import differences
-from autograder.executing import ENVIRONMENT
+from autograder.executing import ENVIRONMENT, SECONDS_TO_SHOW, SECONDS_TO_START
 
 LOOK_EVERY = 0.5  # seconds between two looks at whether the kernel is alive
 
@@ -58,7 +59,7 @@ class NotebookFile(plugin.IPyNbFile):
             self.kernel = LivelyKernel(
                 CURRENT_ENV_KERNEL_NAME if option.nbval_current_env else name,
                 cwd=self.folder.name,
-                startup_timeout=option.nbval_kernel_startup_timeout,
+                startup_timeout=max(SECONDS_TO_START, option.nbval_kernel_startup_timeout),
             )
         finally:
             for key, value in before.items():
@@ -87,6 +88,7 @@ class NotebookCell(plugin.IPyNbCell):
         return not found
 
     def runtest(self) -> None:
+        self.output_timeout = SECONDS_TO_SHOW  # nbval's own 5 s fail a cell on a busy machine
         try:
             super().runtest()
         except KernelDied as death:

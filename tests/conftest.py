@@ -1,14 +1,25 @@
-"""What every test finds: interrupts that reach it, a browser, and Tiny Shakespeare where it is at hand."""
+"""What every test finds: interrupts that reach it, random numbers that are the same in every run, a browser,
+and Tiny Shakespeare where it is at hand."""
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and as much time as a busy machine takes for one: what is green stays green.
+# `pytest --hypothesis-profile=default` looks for other examples.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 QUIET = [
     "--no-sandbox",
@@ -25,6 +36,13 @@ def interruptible() -> None:
     """As at a terminal: what is started in the background, or under nohup, ignores interrupts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test draws without a seed does not depend on the tests that this process ran before it."""
+    random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,7 @@ class Reader:
     def __init__(self, chromium, served, **options):
         self.context = chromium.new_context(**options)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(600_000)  # so that only what never comes fails, on a busy machine too
         self.complaints: list[str] = []
         self.strangers: list[str] = []
         self.served = served

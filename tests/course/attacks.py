@@ -21,7 +21,10 @@ from pathlib import Path
 import nbformat
 from nbgrader_class import ROOT, SLUG, WORDS, answers
 
+from autograder.classroom import crew
+from autograder.classroom.grader import Grader
 from autograder.exercises import find, find_chapter
+from autograder.sandbox import Confined
 
 CHAPTER = find_chapter(3)
 FULL = sum(exercise.points for exercise in CHAPTER.exercises)
@@ -36,7 +39,10 @@ SOLVED = {
 
 @dataclass(frozen=True)
 class Attack:
-    """points: what it must earn. outcome: one of the grader's, or None where either will do."""
+    """points: what it must earn. outcome: one of the grader's, or None where either will do.
+
+    waits: in exercise 3.1, for its time to be over.
+    """
 
     number: int
     name: str
@@ -45,6 +51,7 @@ class Attack:
     outcome: str | None = None
     solved: bool = False
     says: str = ""  # in the notes or in the reason of an exercise
+    waits: bool = False
 
     def notebook(self) -> nbformat.NotebookNode:
         notebook = copy.deepcopy(RELEASED)
@@ -296,9 +303,9 @@ ATTACKS = (
     Attack(27, "os-exit-at-the-top", in_first("pass", before="import os\nos._exit(0)"), WITHOUT_FIRST, "crashed", solved=True),
     Attack(28, "sys-exit", in_first("raise SystemExit"), WITHOUT_FIRST, solved=True),
     Attack(28, "own-exit", in_first("raise Bye", before=OWN_EXIT), WITHOUT_FIRST, solved=True),
-    Attack(29, "hang", in_first("while True: pass"), WITHOUT_FIRST, "crashed", solved=True, says="endless loop"),
+    Attack(29, "hang", in_first("while True: pass"), WITHOUT_FIRST, "crashed", solved=True, waits=True, says="endless loop"),
     Attack(30, "hang-swallow", in_first("import time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass"),
-           WITHOUT_FIRST, "crashed", solved=True),
+           WITHOUT_FIRST, "crashed", solved=True, waits=True),
     Attack(31, "memory", in_first("x = torch.ones(3 << 28)", before="import torch"), WITHOUT_FIRST, solved=True),
     Attack(32, "flood", in_first("line = 'x' * 1_000_000\nfor _ in range(200): print(line)"), FULL, solved=True),
     Attack(32, "flood-past-python", in_first("import os\nfor _ in range(200): os.write(1, b'x' * 1_000_000)"),
@@ -307,10 +314,10 @@ ATTACKS = (
            WITHOUT_FIRST, solved=True, says="not permitted"),
     Attack(33, "orphan", in_first(
            "import os, time\nif os.fork() == 0:\n    os.setsid()\n"
-           "    import ctypes\n    ctypes.CDLL(None).prctl(15, b'orphan4242')\n    time.sleep(4242)"),
+           "    import ctypes\n    ctypes.CDLL(None).prctl(15, b'ORPHAN')\n    time.sleep(4242)"),
            FULL, solved=True),
     Attack(34, "fork-bomb", in_first("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"),
-           WITHOUT_FIRST, "crashed", solved=True),
+           WITHOUT_FIRST, "crashed", solved=True, waits=True),
     Attack(35, "network", in_first("import socket\nsocket.create_connection(('127.0.0.1', PORT), 2).send(b'hi')"),
            WITHOUT_FIRST, solved=True),
     Attack(36, "thread-tamper", everywhere(
@@ -379,10 +386,10 @@ VARIATIONS = (
            "    return seen, sorted(frame.f_globals)"), 0),
     Attack(22, "gradebook-gone", everywhere("open('COURSE/gradebook.db', 'wb').write(b'')"), 0),
     Attack(23, "submissions-gone", everywhere("import shutil\nshutil.rmtree('COURSE', ignore_errors=True)"), 0),
-    Attack(29, "hang-at-the-top", in_first("pass", before="while True: pass"), WITHOUT_FIRST, "crashed", solved=True),
+    Attack(29, "hang-at-the-top", in_first("pass", before="while True: pass"), WITHOUT_FIRST, "crashed", solved=True, waits=True),
     Attack(30, "hang-deaf", in_first(
            "import signal, threading\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n"
-           "lock = threading.Lock()\nlock.acquire()\nlock.acquire()"), WITHOUT_FIRST, "crashed", solved=True),
+           "lock = threading.Lock()\nlock.acquire()\nlock.acquire()"), WITHOUT_FIRST, "crashed", solved=True, waits=True),
     Attack(31, "memory-by-and-by", in_first("kept = []\nwhile True: kept.append(bytearray(1 << 26))"),
            WITHOUT_FIRST, solved=True),
     Attack(34, "thread-bomb", in_first(
@@ -414,6 +421,26 @@ VARIATIONS = (
            "import os, time\ndef NAME(*a, **k):\n    if os.fork() == 0:\n        time.sleep(0.05)\n        for f in range(3, 64):\n"
            "            try: os.write(f, bytes(99))\n            except OSError: pass\n        os._exit(0)\n    time.sleep(0.2)"), 0),
 )  # fmt: skip
+
+
+class Clock(crew.Plan):
+    """Three seconds for what waits until they are over, and for everybody else ten minutes: how busy the machine
+    is makes nobody late."""
+
+    def grader(self, within: Confined | None = None) -> Grader:
+        grader = super().grader(within)
+        grade = grader.process.grade
+        waiting = {
+            answers(attack.notebook())[FIRST.grade_id].source
+            for attack in (*ATTACKS, *VARIATIONS)
+            if attack.waits
+        }
+
+        def timed(exercise, source, **about):
+            return grade(exercise, source, **{**about, "timeout": 3.0 if source in waiting else 600.0})
+
+        grader.process.grade = timed
+        return grader
 
 
 # --- What is handed in is no plain notebook

@@ -44,7 +44,7 @@ class Class:
     def nbgrader(self, *arguments):
         return subprocess.run(
             [sys.executable, "-m", "nbgrader", *arguments],
-            cwd=self.root, capture_output=True, text=True, timeout=500, check=False,
+            cwd=self.root, capture_output=True, text=True, timeout=1800, check=False,
             env={**os.environ, **ENVIRONMENT},
         )  # fmt: skip
 
@@ -57,7 +57,7 @@ class Class:
         asked = [[*([] if isinstance(c[0], Path) else [str(self.root)]), *map(str, c)] for c in commands]
         ran = subprocess.run(
             [sys.executable, "-c", SEVERAL, json.dumps(asked)],
-            cwd=self.root, capture_output=True, text=True, timeout=500, check=False,
+            cwd=self.root, capture_output=True, text=True, timeout=1800, check=False,
             env={**os.environ, **ENVIRONMENT},
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr[-3000:]

@@ -104,7 +104,7 @@ def test_everything_right_is_everything_yours_and_it_trains_and_samples(solved_w
     run = [sys.executable, "-m", "mygpt.train", "--corpus", "stories", "--preset", "tiny", "--steps", "20"]
     done = subprocess.run(
         [*run, "--out", "run", "--json"], cwd=solved_workbook.parent, capture_output=True, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout.strip().splitlines()[-1])["validation_loss"] > 0

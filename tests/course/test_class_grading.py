@@ -18,6 +18,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -50,9 +51,11 @@ def scores(course):
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory):
+def graded(tmp_path_factory):
     """A graded class: nbgrader's six, and one with a named mistake who was late."""
     course = class_of(tmp_path_factory.mktemp("class"), STUDENTS)
+    (course.root / "grades").mkdir()
+    (course.root / "grades" / "secret").write_text("the same in every run")
     notebook = submission("right")
     answers(notebook)[find("3.3").grade_id].source = WRONG
     folder = course.root / "submitted" / "late" / SLUG
@@ -67,6 +70,12 @@ def course(tmp_path_factory):
         gradebook.add_assignment(SLUG, duedate="2029-12-31 10:00:00 UTC")
     assert run(course.root, "grade", SLUG, "--jobs", "2", "--json") == 0
     return course.root
+
+
+@pytest.fixture
+def course(graded, tmp_path):
+    """That class in a copy of the test's own, with which all ends that the test does to it, or leaves."""
+    return shutil.copytree(graded, tmp_path / "course")
 
 
 def test_every_student_has_the_honest_mark(course):
@@ -430,8 +439,10 @@ def test_the_page_for_the_lecture_tells_the_mistake_and_no_name(course):
     assert 'role="img"' in page and "<script" not in page
 
 
-def test_a_rehearsal_finds_everything_as_it_should_be(capsys):
+def test_a_rehearsal_finds_everything_as_it_should_be(capsys, monkeypatch):
     """Right alternatives pass, mistakes are named, and nothing hostile earns a point."""
+    clock = SimpleNamespace(time_ns=lambda: 5, perf_counter=time.perf_counter)  # from which it takes its seed
+    monkeypatch.setattr("autograder.classroom.rehearsing.time", clock)
     assert run(ROOT, "rehearse", "3", "--jobs", "2") == 0
     out = capsys.readouterr().out
     counts = {line.split()[0]: (int(line.split()[1]), int(line.split()[3])) for line in out.splitlines()

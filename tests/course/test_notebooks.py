@@ -486,7 +486,7 @@ def test_nbgraders_own_release_is_the_chapter_byte_for_byte(slug, tmp_path):
     shutil.copy(ROOT / "nbgrader_config.py", root)
     ran = subprocess.run(
         [sys.executable, "-m", "nbgrader", "generate_assignment", slug],
-        cwd=root, capture_output=True, text=True, timeout=120, check=False,
+        cwd=root, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     for path in (ROOT / "chapters" / slug).iterdir():

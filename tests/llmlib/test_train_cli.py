@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -160,8 +162,10 @@ def test_another_setting_cannot_go_on_with_a_run(corpus, tmp_path, capsys, optio
     assert "was begun with" in message
 
 
-def test_a_run_goes_on_with_as_many_threads_as_it_had(corpus, tmp_path, capsys):
+def test_a_run_goes_on_with_as_many_threads_as_it_had(corpus, tmp_path, capsys, monkeypatch):
     """Another number rounds sums in other places, so the result would be another one."""
+    # A thousand characters, each by two threads that wait for each other: minutes where both cores are taken.
+    monkeypatch.setattr(train, "_sample", lambda model, run: "a sample")
     out = tmp_path / "run"
     assert main(*short(corpus, out, "--threads", 2)) == 0
     torch.set_num_threads(1)
@@ -361,10 +365,10 @@ def test_first_weights_of_another_size_are_the_same_weights_scaled():
 # In a process of its own: signals.
 
 
-def begin(corpus, out, *more, steps=400) -> subprocess.Popen:
+def begin(corpus, out, *more, steps=400, program=("-m", "llmlib.train")) -> subprocess.Popen:
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "llmlib.train", "--corpus", str(corpus), "--preset", "tiny"),
+            *(sys.executable, *program, "--corpus", str(corpus), "--preset", "tiny"),
             *("--steps", str(steps), "--threads", "1", "--device", "cpu", "--out", str(out), *more),
         ],
         stderr=subprocess.PIPE,
@@ -381,19 +385,40 @@ def wait_for(condition, process: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
+# However fast the machine is, or however late the signal: step 70 goes on until it has come.
+WAITS_IN_STEP_70 = """
+import contextlib, pathlib, sys, time
+from llmlib import train, training
+step, stopping, steps, stops = training._step, training.stop_after_the_step, [], []
+@contextlib.contextmanager
+def known():
+    with stopping() as stop:
+        stops.append(stop)
+        yield stop
+def slow(*about):
+    steps.append(None)
+    if len(steps) == 70:
+        pathlib.Path(sys.argv[1]).touch()
+        while not stops[0].is_set():
+            time.sleep(0.01)
+    return step(*about)
+training._step, training.stop_after_the_step = slow, known
+sys.exit(train.main(sys.argv[2:]))
+"""
+
+
 def test_ctrl_c_saves_and_resume_goes_on_to_the_same_result(corpus, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     options = ("--corpus", corpus, "--preset", "tiny", "--steps", 400, "--threads", 1, "--device", "cpu")
     assert main(*options, "--out", whole) == 0
 
-    process = begin(corpus, stopped)
-    wait_for((stopped / "checkpoint.pt").exists, process)
-    time.sleep(0.3)
+    process = begin(corpus, stopped, program=("-c", WAITS_IN_STEP_70, str(tmp_path / "in step 70")))
+    wait_for((tmp_path / "in step 70").exists, process)
     process.send_signal(signal.SIGINT)
-    said, complaint = process.communicate(timeout=60)
+    said, complaint = process.communicate(timeout=600)
     assert process.returncode == 130, complaint
     step = Checkpoint.load(stopped / "checkpoint.pt").step
-    assert 0 < step < 400
+    assert step == 70, "that step is not cut in half, and is the last"
     assert f"Stopped after step {step} of 400 and saved in {stopped}/checkpoint.pt." in complaint
     assert f"Go on with: python -m llmlib.train --resume --out {stopped}" in complaint
     assert "Traceback" not in complaint
@@ -410,7 +435,7 @@ def test_a_killed_run_loses_at_most_the_steps_since_its_last_checkpoint(corpus, 
     wait_for(lambda: path.exists() and Checkpoint.load(path).step >= 100, process)
     announced = Checkpoint.load(path).step
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     kept = Checkpoint.load(path)
     assert kept.step >= announced and kept.step % kept.config.evaluation_interval == 0
     assert kept.config.evaluation_interval == 50
@@ -421,7 +446,7 @@ def test_a_killed_run_loses_at_most_the_steps_since_its_last_checkpoint(corpus, 
 def test_killed_at_any_instant_and_resumed_is_the_same_as_never_stopped(corpus, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = begin(corpus, whole)
-    assert process.wait(timeout=300) == 0, process.communicate()
+    assert process.wait(timeout=600) == 0, process.communicate()
     choose = random.Random(0)
     kills = 0
     while True:
@@ -435,11 +460,11 @@ def test_killed_at_any_instant_and_resumed_is_the_same_as_never_stopped(corpus, 
             if process.poll() is None:
                 process.kill()
                 kills += 1
-            process.communicate(timeout=60)
+            process.communicate(timeout=600)
             if (killed / "checkpoint.pt").exists():
                 assert Checkpoint.load(killed / "checkpoint.pt").step >= before
         else:
-            assert process.wait(timeout=300) == 0, process.communicate()
+            assert process.wait(timeout=600) == 0, process.communicate()
             break
     assert kills == 8
     assert same_run(whole, killed)
@@ -452,7 +477,10 @@ def test_nanogpts_configuration_reaches_its_loss(shakespeare, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["validation_loss"] <= 1.90
 
 
-def test_training_for_a_time_ends_with_the_schedule_at_its_end(corpus, tmp_path, capsys):
+def test_training_for_a_time_ends_with_the_schedule_at_its_end(corpus, tmp_path, capsys, monkeypatch):
+    """By a clock that goes on by 5 ms whenever it is looked at: how fast the machine is does not count."""
+    looked = itertools.count()
+    monkeypatch.setattr("llmlib.training.time", SimpleNamespace(monotonic=lambda: next(looked) * 0.005))
     out = tmp_path / "timed"
     options = ("--corpus", corpus, "--preset", "tiny", "--device", "cpu", "--out", out)
     assert main(*options, "--seconds", 1.5, "--json") == 0
