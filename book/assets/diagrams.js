@@ -37,6 +37,7 @@
 
   async function draw() {
     await document.fonts.ready;
+    const theme = root.dataset.theme; // it may change while the diagrams are drawn, one after the other
     configure();
     for (const diagram of diagrams) {
       drawn += 1;
@@ -46,7 +47,7 @@
       diagram.place.firstElementChild.setAttribute("aria-hidden", "true");
       diagram.place.firstElementChild.removeAttribute("role");
       diagram.place.firstElementChild.removeAttribute("aria-roledescription");
-      diagram.place.dataset.drawn = root.dataset.theme;
+      diagram.place.dataset.drawn = theme;
     }
   }
 

@@ -285,7 +285,7 @@ def test_diagrams_are_drawn_and_follow_the_theme(built, served, reader, way, pag
     assert box["height"] > 100
     light = drawing.inner_html()
     shown.evaluate("document.documentElement.dataset.theme = 'dark'")
-    shown.locator('.course-drawing[data-drawn="dark"]').first.wait_for()
+    drawing.and_(shown.locator('[data-drawn="dark"]')).wait_for()
     assert drawing.inner_html() != light
     assert one.complaints == []
 

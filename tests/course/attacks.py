@@ -41,7 +41,7 @@ SOLVED = {
 class Attack:
     """points: what it must earn. outcome: one of the grader's, or None where either will do.
 
-    waits: in exercise 3.1, for its time to be over.
+    waits: in exercise 3.1, for its time to be over, or until all memory is filled in each of the checks.
     """
 
     number: int
@@ -391,7 +391,7 @@ VARIATIONS = (
            "import signal, threading\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n"
            "lock = threading.Lock()\nlock.acquire()\nlock.acquire()"), WITHOUT_FIRST, "crashed", solved=True, waits=True),
     Attack(31, "memory-by-and-by", in_first("kept = []\nwhile True: kept.append(bytearray(1 << 26))"),
-           WITHOUT_FIRST, solved=True),
+           WITHOUT_FIRST, solved=True, waits=True),
     Attack(34, "thread-bomb", in_first(
            "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,), daemon=True).start()"),
            WITHOUT_FIRST, solved=True),
