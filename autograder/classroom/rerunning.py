@@ -14,10 +14,10 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from autograder.child import AnswerProcess
 from autograder.classroom.defaults import NOTEBOOK_SECONDS
 from autograder.classroom.grader import Grader, Verdict
 from autograder.classroom.submissions import Submission
+from autograder.host import Host
 from autograder.merging import Cell, grade_id
 from autograder.outcome import Failure
 from autograder.outputs import OutputsError, as_cell, compare_notebooks
@@ -31,8 +31,8 @@ MOST_NOTES = 12
 LEFT_OUT = "long"  # the tag of cells that train for a minute or two
 
 
-class NotebookProcess(AnswerProcess):
-    """A worker that runs whole notebooks, one after the other. Use it in a `with` block."""
+class NotebookProcess(Host):
+    """A host whose jobs are whole notebooks. Use it in a `with` block."""
 
     whole = True
 
