@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from autograder.usage import UsageError, later
+from autograder.usage import UsageError, later, refusal
 from llmlib.interrupts import INTERRUPTED
 from llmlib.output import printing
 
@@ -114,10 +114,11 @@ def _carry_out(arguments: Sequence[str] | None) -> int:
     try:
         parser().parse_args(arguments, options)
         return options.run(options)
-    except UsageError as error:
-        print(f"autograder: {error}", file=sys.stderr)
+    except (UsageError, OSError) as error:
+        said = str(error) if isinstance(error, UsageError) else refusal(error)
+        print(f"autograder: {said}", file=sys.stderr)
         if getattr(options, "json", False):
-            print(json.dumps({"error": str(error)}))
+            print(json.dumps({"error": said}))
         return WRONG_USAGE
     except KeyboardInterrupt:
         kept = getattr(options, "interrupted", "nothing was changed")

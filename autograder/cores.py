@@ -53,8 +53,8 @@ def stay_on(cores: Iterable[int]) -> None:
 
 def _claimed(core: int, until: contextlib.ExitStack) -> bool:
     """False where another grader has it. The claim ends with the stack."""
-    path = Path(tempfile.gettempdir()) / f"autograder-{os.getuid()}-core-{core}"
     try:
+        path = Path(tempfile.gettempdir()) / f"autograder-{os.getuid()}-core-{core}"
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         return False

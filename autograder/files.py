@@ -28,6 +28,13 @@ def write_atomically(path: Path, data: bytes) -> None:
             which would be replaced); what was there is untouched.
     """
     be_plain(path)
+    try:
+        _write(path, data)
+    except OSError as error:  # the disk names no file, and nobody knows the one that would have been moved
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:

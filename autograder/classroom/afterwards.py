@@ -113,17 +113,14 @@ def give_feedback(options: argparse.Namespace) -> int:
     chapter, course, entries = _entries(options)
     book = _book(course, chapter)
     lacking = []
-    try:
-        for entry in tqdm(entries, desc="feedback", disable=not sys.stderr.isatty()):
-            verdict = entry.verdict
-            about = (book.course.db_url, book.course.course_id, chapter.slug, verdict.student)
-            with _readable():
-                by_hand = feedback.marks_by_hand(*about)
-            lacking += [] if by_hand else [verdict.student]
-            path = feedback.path_of(course / "feedback", verdict)
-            write_atomically(path, feedback.page(verdict, by_hand).encode())
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    for entry in tqdm(entries, desc="feedback", disable=not sys.stderr.isatty()):
+        verdict = entry.verdict
+        about = (book.course.db_url, book.course.course_id, chapter.slug, verdict.student)
+        with _readable():
+            by_hand = feedback.marks_by_hand(*about)
+        lacking += [] if by_hand else [verdict.student]
+        path = feedback.path_of(course / "feedback", verdict)
+        write_atomically(path, feedback.page(verdict, by_hand).encode())
     for student in lacking:
         print(f"! {student} is not in the gradebook, so the page shows no marks by hand: "
               f"autograder grade {chapter.number}, and this again")  # fmt: skip
@@ -147,8 +144,6 @@ def export(options: argparse.Namespace) -> int:
             write_atomically(options.output.absolute(), table.text.encode())
     except exporting.ExportError as error:
         raise UsageError(str(error)) from None
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
     for student, before, after in table.changes:
         print(f"{student}: {before or 'nothing'} → {after}")
     for student in table.missing:
@@ -188,10 +183,7 @@ def similar(options: argparse.Namespace) -> int:
         shared = f", a text that {pair.shared_by} share" if pair.shared_by > 2 else ""
         print(f"{exercise.number}  {pair.likeness:4.0%}  {pair.authors[0]}  and  {pair.authors[1]}{shared}")
     path = course / "grades" / f"{chapter.slug}-similar.html"
-    try:
-        write_atomically(path, similarity.page(found).encode())
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    write_atomically(path, similarity.page(found).encode())
     print(
         f"{len(found)} pairs; side by side in {path}. Likeness proves nothing: short answers are often alike."
     )
@@ -201,9 +193,6 @@ def similar(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     chapter, course, entries = _entries(options)
     path = course / "grades" / f"{chapter.slug}-report.html"
-    try:
-        write_atomically(path, lecture.page(chapter, [entry.verdict for entry in entries]).encode())
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    write_atomically(path, lecture.page(chapter, [entry.verdict for entry in entries]).encode())
     print(f"{len(entries)} submissions: {path}")
     return 0

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -21,11 +22,12 @@ from autograder.classroom import cluster, crew, rerunning, submissions
 from autograder.classroom.chapters import find_chapter, of_class, release_path
 from autograder.classroom.gradebook import GradebookError
 from autograder.classroom.grader import Verdict, release_of
+from autograder.classroom.handing_in import as_text, time_of
 from autograder.classroom.journal import Entry, Journal, version
 from autograder.classroom.recording import Book
 from autograder.isolation import LEVELS, SandboxError, require
 from autograder.sandbox import Confined
-from autograder.usage import GRADER_BROKE, UsageError
+from autograder.usage import GRADER_BROKE, UsageError, refusal
 
 MEGABYTE = 1 << 20
 Grading = Callable[[list[submissions.Submission]], Generator[Verdict, None, None]]
@@ -46,7 +48,7 @@ def grade_class(options: argparse.Namespace, worker: Confined | None = None) -> 
     try:
         found = submissions.find(course / options.submissions, chapter.slug, options.pattern)
         seed = journal.seed(options.seed)
-    except (submissions.NothingSubmitted, OSError) as error:
+    except submissions.NothingSubmitted as error:
         raise UsageError(str(error)) from None
     seconds = options.execute_timeout if options.execute else None
     handed_out = release.read_bytes()
@@ -54,15 +56,18 @@ def grade_class(options: argparse.Namespace, worker: Confined | None = None) -> 
     compare = _comparison(course, chapter.slug, release, options.device) if options.execute else None
     checks = f"{version(handed_out)}:{seed}:{options.device}:{options.timeout}:{memory}"
     keys = {s.student: f"{submissions.digest(s.path)}:{s.refused}:{checks}" for s in found}
-    known = {} if options.again else {s.student: e for s in found if (e := _unchanged(journal, s, keys))}
+    before = {s.student: entry for s in found if (entry := journal[s.student])}
+    known = {} if options.again else {s: e for s, e in before.items() if _is_unchanged(e, keys[s])}
     if options.execute:
         known = {student: entry for student, entry in known.items() if entry.verdict.executed}
     due = [s for s in found if s.student not in known]
     verdicts = {student: entry.verdict for student, entry in known.items()}
-    paths = {s.student: s.path.parent for s in found}
+    times = {s.student: time_of(s.path.parent) for s in found}
     waiting: list[Entry] = []
     book = Book(course, chapter.slug, release)
     lost, troubles = _lost(book, known)
+    retimed = {s for s, e in known.items() if e.recorded and e.handed_in != as_text(times[s][0])} - lost
+    notes = [f"{student}: {wrong}" for student, (_, wrong) in times.items() if wrong]
     with _graders(options, plan, len(due), worker) as (where, grade_all):
         if not options.json:
             print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade{where}")
@@ -70,32 +75,35 @@ def grade_class(options: argparse.Namespace, worker: Confined | None = None) -> 
                 print(f"variants of this class: {', '.join(own)}")
             if lost:
                 print(f"{len(lost)} that were graded are not in the gradebook, and are entered again")
+            if retimed:
+                print(f"entered again with another time of handing in: {', '.join(sorted(retimed))}")
         for student, entry in known.items():
-            if not entry.recorded or student in lost:
-                _record(book, journal, entry, paths[student], waiting)
+            if not entry.recorded or student in lost | retimed:
+                _record(book, journal, entry, times[student][0], waiting)
         bar = tqdm(total=len(due), desc="grading", unit="submission", disable=not sys.stderr.isatty())
         with bar, closing(grade_all(due)) as reached:
             for verdict in reached if due else ():
                 verdict = compare(verdict) if compare else verdict
-                entry = Entry(verdict, keys[verdict.student], seed)
+                student = verdict.student
+                told = before[student].handed_in if student in before else ""
+                entry = Entry(verdict, keys[student], seed, handed_in=told)
                 try:
                     journal.write(entry)
                 except OSError as error:
                     raise UsageError(
-                        f"cannot write {error.filename}: {error.strerror}. {len(verdicts)} verdicts are "
-                        "kept; make room and run the same command again"
+                        f"{refusal(error)}. {len(verdicts)} verdicts are kept, and the same command goes on"
                     ) from None
-                verdicts[verdict.student] = verdict
-                _record(book, journal, entry, paths[verdict.student], waiting)
+                verdicts[student] = verdict
+                _record(book, journal, entry, times[student][0], waiting)
                 bar.update()
-    troubles += _record_late(book, journal, waiting, paths)
+    troubles += _record_late(book, journal, waiting, times)
     book.close()
     ordered = [verdicts[s.student] for s in found]
     if options.json:
         print(json.dumps([verdict.as_json() for verdict in ordered], ensure_ascii=False))
     else:
-        _print(ordered, [*book.notes, *troubles])
-    for trouble in [*book.notes, *troubles][:5] if options.json else ():
+        _print(ordered, [*notes, *troubles])
+    for trouble in [*notes, *troubles][:5] if options.json else ():
         print(f"autograder: {trouble}", file=sys.stderr)
     return GRADER_BROKE if troubles or any(v.outcome == "grader_fault" for v in ordered) else 0
 
@@ -158,11 +166,8 @@ def _least(options: argparse.Namespace) -> str:
     return options.require_sandbox or ("limits" if options.allow_unsafe else "kernel")
 
 
-def _unchanged(journal: Journal, submission: submissions.Submission, keys: dict[str, str]) -> Entry | None:
-    entry = journal[submission.student]
-    if entry is None or entry.key != keys[submission.student] or entry.verdict.outcome == "grader_fault":
-        return None
-    return entry
+def _is_unchanged(entry: Entry, key: str) -> bool:
+    return entry.key == key and entry.verdict.outcome != "grader_fault"
 
 
 def _lost(book: Book, known: dict[str, Entry]) -> tuple[set[str], list[str]]:
@@ -174,29 +179,33 @@ def _lost(book: Book, known: dict[str, Entry]) -> tuple[set[str], list[str]]:
         return set(), [f"the gradebook cannot be read: {error}; run the command again"]
 
 
-def _record(book: Book, journal: Journal, entry: Entry, submitted: Path, waiting: list[Entry]) -> None:
+def _record(
+    book: Book, journal: Journal, entry: Entry, handed_in: datetime | None, waiting: list[Entry]
+) -> None:
     """Into the gradebook, or among those that wait: each attempt on a locked gradebook takes five seconds."""
-    if waiting or _failure_to_record(book, journal, entry, submitted):
+    if waiting or _failure_to_record(book, journal, entry, handed_in):
         waiting.append(entry)
 
 
-def _record_late(book: Book, journal: Journal, waiting: list[Entry], paths: dict[str, Path]) -> list[str]:
+def _record_late(
+    book: Book, journal: Journal, waiting: list[Entry], times: dict[str, tuple[datetime | None, str]]
+) -> list[str]:
     """Once more, when all are graded. What cannot be written even now is left for the next run, in words."""
     troubles: list[str] = []
     why = None
     for entry in waiting:
         student = entry.verdict.student
         if len(troubles) < MOST_ATTEMPTS:
-            why = _failure_to_record(book, journal, entry, paths[student])
+            why = _failure_to_record(book, journal, entry, times[student][0])
         if why is not None:
             troubles.append(f"{student}: not yet in the gradebook ({why}); run the command again")
     return troubles
 
 
-def _failure_to_record(book: Book, journal: Journal, entry: Entry, submitted: Path) -> str | None:
+def _failure_to_record(book: Book, journal: Journal, entry: Entry, handed_in: datetime | None) -> str | None:
     try:
-        book.record(entry.verdict, submitted)
-        journal.write(replace(entry, recorded=True))
+        book.record(entry.verdict, handed_in, entry.handed_in != "")
+        journal.write(replace(entry, recorded=True, handed_in=as_text(handed_in)))
     except (GradebookError, OSError) as error:
         return str(error)
     return None

@@ -31,12 +31,14 @@ class Entry:
 
     key:      stands for the submission's content, the checks, their version and their seed.
     recorded: whether the gradebook has it.
+    handed_in: when, as the gradebook was told; nothing if it was told nothing.
     """
 
     verdict: Verdict
     key: str
     seed: int
     recorded: bool = False
+    handed_in: str = ""
 
 
 class Journal:
@@ -52,7 +54,8 @@ class Journal:
             plain = json.loads(self._path(student).read_text("utf-8"))
             verdict = Verdict.from_plain(plain["verdict"])
             if verdict.student == student:
-                return Entry(verdict, plain["key"], plain["seed"], plain["recorded"])
+                about = (plain["key"], plain["seed"], plain["recorded"])
+                return Entry(verdict, *about, plain.get("handed_in", ""))
         return None
 
     def __iter__(self) -> Iterator[Entry]:
@@ -68,7 +71,8 @@ class Journal:
         if self._written is None or self._written[0] is not entry.verdict:
             # Escaped: a submission may hold letters that no file can.
             self._written = entry.verdict, json.dumps(entry.verdict.as_plain())
-        about = json.dumps({"key": entry.key, "seed": entry.seed, "recorded": entry.recorded})
+        names = ("key", "seed", "recorded", "handed_in")
+        about = json.dumps({name: getattr(entry, name) for name in names})
         text = f'{about[:-1]}, "verdict": {self._written[1]}}}'
         write_atomically(self._path(entry.verdict.student), text.encode())
 

@@ -7,7 +7,6 @@ course has configured work as they always do.
 from __future__ import annotations
 
 import json
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,13 @@ from autograder.classroom.entering import enter_chapter
 from autograder.classroom.gradebook import REFUSALS, GradebookError, in_words
 from autograder.classroom.grader import Verdict
 from autograder.classroom.returning import notebook_of
-from autograder.classroom.submissions import Unreadable, read_bytes
 from autograder.exercises import find
 from autograder.files import write_atomically
 from autograder.merging import grade_id
 
-TIMESTAMP = "timestamp.txt"
-
 
 class Book:
     """The course's gradebook and its folder `autograded/`. `root`: where `nbgrader_config.py` lies.
-
-    notes: what an instructor should know of what was recorded.
 
     Raises:
         UsageError: `nbgrader_config.py` cannot be run, or says what nbgrader does not understand.
@@ -41,18 +35,21 @@ class Book:
 
     def __init__(self, root: Path, chapter: str, release: Path):
         self.chapter, self.release = chapter, release
-        self.notes: list[str] = []
         self.config, self.course = configured(root)
         self._prepared = False
         self._gradebook: Gradebook | None = None
 
-    def record(self, verdict: Verdict, submitted: Path | None = None) -> None:
+    def record(self, verdict: Verdict, handed_in: datetime | None = None, untimed: bool = False) -> None:
         """
+        handed_in: when; if nobody knows, a time that is in the gradebook stays there.
+        untimed:   unless this says that it goes.
+
         Raises:
             GradebookError: it could not be written. The verdict is in the journal, and is recorded later.
         """
+        when = {"timestamp": handed_in} if handed_in or untimed else {}
         with in_words():
-            self._record(verdict, submitted)
+            self._record(verdict, when)
 
     def holds(self) -> set[str]:
         """Whose submissions the gradebook has, with their notebook in `autograded/`.
@@ -76,10 +73,10 @@ class Book:
         folder = self.course.format_path(self.course.autograded_directory, student, self.chapter)
         return Path(folder) / f"{self.chapter}.ipynb"
 
-    def _record(self, verdict: Verdict, submitted: Path | None) -> None:
+    def _record(self, verdict: Verdict, when: dict[str, datetime | None]) -> None:
         self._prepare()
         notebook = notebook_of(verdict, self.release)
-        self._enter(verdict, notebook, submitted)
+        self._enter(verdict, notebook, when)
         write_atomically(self._path(verdict.student), json.dumps(notebook).encode())
 
     def _prepare(self) -> None:
@@ -92,9 +89,9 @@ class Book:
         about = {"notebook": self.chapter, "assignment": self.chapter, "student": student}
         return {"nbgrader": {**about, "db_url": self.course.db_url}}
 
-    def _enter(self, verdict: Verdict, notebook: nbformat.NotebookNode, submitted: Path | None) -> None:
-        handed_in = None if submitted is None else self._handed_in(verdict.student, submitted / TIMESTAMP)
-        when = {"timestamp": handed_in} if handed_in else {}
+    def _enter(
+        self, verdict: Verdict, notebook: nbformat.NotebookNode, when: dict[str, datetime | None]
+    ) -> None:
         gradebook = self._open()
         try:
             gradebook.update_or_create_student(verdict.student)
@@ -108,22 +105,6 @@ class Book:
         if late:
             self._assign_late_penalty(verdict.student, notebook)
             gradebook.db.expire_all()
-
-    def _handed_in(self, student: str, path: Path) -> datetime | None:
-        """When, if the file says so. A file that says nothing costs a note, and not the class its marks."""
-        if not os.path.lexists(path):
-            return None
-        try:
-            text = read_bytes(path).decode().strip()
-            return utils.parse_utc(text) if text else None
-        except Unreadable as problem:
-            why = str(problem)
-        except (ValueError, TypeError, AttributeError, ArithmeticError):  # dateutil's
-            why = f"{path.name} says no time such as 2030-01-31 10:00:00 UTC"
-        self.notes.append(
-            f"{student}: recorded without the time of handing in: {why}. Mend {path} and grade with --again"
-        )
-        return None
 
     def _assign_late_penalty(self, student: str, notebook: nbformat.NotebookNode) -> None:
         """By the plugin that the course has configured, which is a program of the instructor's."""

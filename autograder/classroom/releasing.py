@@ -40,20 +40,17 @@ def release(options: argparse.Namespace) -> int:
         raise UsageError(f"{source} is no notebook that can be read: {str(error)[:200]}") from None
     kept = _kept(course)
     journal = Journal(course / "grades", slug)
-    try:
-        choice = _choose(chapter, kept, options, journal)
-        own = {name: variant for name, variant in choice.items() if variant != variants.PLAIN}
-        varied = copy.deepcopy(solved)
-        variants.rewrite(varied, own)
-        made, before = as_released(solved, own), variants.released(course, slug)
-        changed = not before.is_file() or before.read_bytes() != made
-        others = {name: v for name, v in kept.items() if name not in {e.name for e in chapter.exercises}}
-        # The choice first: with it, the same command or nbgrader's makes the rest again.
-        variants.keep(course, {**others, **choice})
-        write_atomically(target, made)
-        write_atomically(solved_copy, (nbformat.writes(varied).rstrip("\n") + "\n").encode())
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    choice = _choose(chapter, kept, options, journal)
+    own = {name: variant for name, variant in choice.items() if variant != variants.PLAIN}
+    varied = copy.deepcopy(solved)
+    variants.rewrite(varied, own)
+    made, before = as_released(solved, own), variants.released(course, slug)
+    changed = not before.is_file() or before.read_bytes() != made
+    others = {name: v for name, v in kept.items() if name not in {e.name for e in chapter.exercises}}
+    # The choice first: with it, the same command or nbgrader's makes the rest again.
+    variants.keep(course, {**others, **choice})
+    write_atomically(target, made)
+    write_atomically(solved_copy, (nbformat.writes(varied).rstrip("\n") + "\n").encode())
     for exercise in chapter.varied(own).exercises:
         if exercise.twist is not None:
             print(f"{exercise.number} {exercise.title}: {exercise.variant}. {exercise.twist.twist}")

@@ -94,7 +94,12 @@ def _in_students_folders(folder: Path, chapter: str) -> list[Submission]:
     found = []
     for own in sorted(folder.iterdir()):
         path = own / chapter / f"{chapter}.ipynb"
-        if own.name.startswith(".") or not os.path.lexists(own / chapter):
+        if own.name.startswith("."):
+            continue
+        if own.is_dir() and not os.access(own, os.X_OK):
+            found.append(Submission(_student(own.name), path, f"its folder {own} is not yours to read"))
+            continue
+        if not os.path.lexists(own / chapter):
             continue
         links = [part.name for part in (own, own / chapter, path) if part.is_symlink()]
         others = [] if links or path.exists() else sorted((own / chapter).glob("*.ipynb"))
@@ -164,7 +169,7 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise Unreadable(f"there is no {path.name}: nothing was handed in") from None
     except OSError as error:
-        link = path.is_symlink()
+        link = os.path.islink(path)  # which asks for no permission
         why = "it is a link: links are not followed" if link else error.strerror or str(error)
         raise Unreadable(f"cannot read {path.name}: {why}", tampered=link) from None
     about = os.fstat(handle)

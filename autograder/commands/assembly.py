@@ -37,8 +37,6 @@ def assemble(options: argparse.Namespace) -> int:
         assembling.write(assembly, output, card)
     except assembling.AssemblyError as error:
         raise UsageError(str(error)) from None
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
     if options.json:
         parts = [
             {"exercise": p.exercise.name, "number": p.exercise.number, "whose": p.whose, "why": p.why}

@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import csv
 import dis
+import errno
 import json
 import os
 import random
@@ -28,6 +29,7 @@ from nbgrader_class import ROOT, SLUG, answers, class_of, submission
 from autograder.child import AnswerProcess
 from autograder.classroom import exporting, rehearsal, similarity
 from autograder.classroom.gradebook import GradebookError, in_words
+from autograder.classroom.handing_in import time_of
 from autograder.classroom.journal import Journal
 from autograder.classroom.recording import Book
 from autograder.cli import main
@@ -208,27 +210,44 @@ def test_what_was_graded_and_is_lost_is_entered_again(course, tmp_path, capsys, 
 @pytest.mark.parametrize(
     "content", [b"yesterday", b"99999-01-01", b"\xff\xfe", b"2030-01-01 10:00:00 999999999999", None]
 )
-def test_a_time_of_handing_in_that_nobody_can_read_costs_a_note(course, content):
-    folder = course / "submitted" / "foreign" / SLUG
-    path = folder / "timestamp.txt"
+def test_a_time_of_handing_in_that_nobody_can_read_is_none_and_said(tmp_path, content):
+    path = tmp_path / "timestamp.txt"
     os.mkfifo(path) if content is None else path.write_bytes(content)
-    try:
-        book = a_book(course)
-        book.record(Journal(course / "grades", SLUG)["foreign"].verdict, folder)
-        book.close()
-        (note,) = book.notes
-        assert note.startswith("foreign: recorded without the time of handing in: timestamp.txt ")
-        assert str(path) in note
-    finally:
-        path.unlink()
-    assert scores(course)["foreign"] == POINTS["foreign"]
+    time, wrong = time_of(tmp_path)
+    assert time is None and str(path) in wrong
+    assert wrong.startswith("recorded without the time of handing in: timestamp.txt ")
+
+
+def test_a_time_of_handing_in_is_recorded_anew_without_grading_again(course, capsys):
+    path = course / "submitted" / "foreign" / SLUG / "timestamp.txt"
+    marks = POINTS["foreign"]
+    steps = [
+        ("2030-01-01 10:00:00 UTC", True, (marks, marks)),  # handed in late, where the rule takes all
+        ("2030-01-01T11:00:00+01:00", False, (marks, marks)),  # the same time in other words
+        ("last year", True, (marks, 0)),
+        ("last year", False, (marks, 0)),
+        ("2029-01-01 10:00:00 UTC", True, (marks, 0)),
+        (None, True, (marks, 0)),
+        (None, False, (marks, 0)),
+    ]
+    for text, anew, expected in steps:
+        path.write_text(text) if text else path.unlink(missing_ok=True)
+        assert run(course, "grade", "3") == 0
+        said = capsys.readouterr().out
+        assert "0 of 7 submissions to grade" in said
+        assert ("entered again with another time of handing in: foreign\n" in said) == anew, text
+        assert ("! foreign: recorded without the time of handing in" in said) == (text == "last year")
+        with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+            found = gradebook.find_submission(SLUG, "foreign")
+            assert (found.score, found.late_submission_penalty or 0) == expected
+            assert (found.timestamp is None) == (text in (None, "last year"))
 
 
 def test_a_rule_for_late_submissions_that_fails_costs_no_traceback(course):
     book = a_book(course)
     book.config.AssignLatePenalties.plugin_class = "no.such.Plugin"
     with pytest.raises(GradebookError, match=r"the course's rule for late submissions failed: .*no\.such"):
-        book.record(Journal(course / "grades", SLUG)["late"].verdict, course / "submitted" / "late" / SLUG)
+        book.record(Journal(course / "grades", SLUG)["late"].verdict)
     book.close()
 
 
@@ -580,3 +599,31 @@ def test_an_interrupt_says_what_became_of_the_work(course, capsys, monkeypatch, 
     monkeypatch.setattr("autograder.classroom.similarity.pairs", interrupted)
     assert run(course, *command) == 130
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EACCES, "Permission denied; it and its folder must be yours to read and to write"),
+        (errno.ENOSPC, "No space left on device; make room, and run the command again"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        (["feedback", "3"], f"feedback/copied/{SLUG}/{SLUG}.html"),
+        (["similar", "3"], f"grades/{SLUG}-similar.html"),
+        (["report", "3"], f"grades/{SLUG}-report.html"),
+        (["release", "3"], "grades/variants.json"),
+    ],
+)
+def test_what_the_disk_refuses_is_told_with_its_path(
+    course, capsys, monkeypatch, number, advice, command, file
+):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("autograder.files.tempfile.mkstemp", refuse)
+    assert run(course, *command) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(f"autograder: cannot use {course / file}: {advice}\n")

@@ -200,6 +200,16 @@ def test_names_that_cannot_be_kept_take_nobody_else_s(tmp_path, layout):
     assert len(list(journal)) == len(names)
 
 
+def test_a_folder_that_may_not_be_looked_into_is_told(tmp_path, monkeypatch):
+    """Its student is not passed over in silence. (The superuser may look into all.)"""
+    for student in ("ann", "bob"):
+        (tmp_path / student / SLUG).mkdir(parents=True)
+        (tmp_path / student / SLUG / f"{SLUG}.ipynb").write_text("{}")
+    monkeypatch.setattr("os.access", lambda path, how: path.name != "bob")
+    found = {s.student: s.refused for s in submissions.find(tmp_path, SLUG)}
+    assert found == {"ann": "", "bob": f"its folder {tmp_path / 'bob'} is not yours to read"}
+
+
 def test_another_pattern_and_a_file_that_does_not_fit(tmp_path):
     for name in ("hw3-ann.ipynb", "other.ipynb"):
         (tmp_path / name).write_text("{}")
