@@ -627,3 +627,33 @@ def test_what_the_disk_refuses_is_told_with_its_path(
     assert run(course, *command) == 2
     said = capsys.readouterr().err
     assert said.endswith(f"autograder: cannot use {course / file}: {advice}\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        (["feedback", "3"], f"feedback/copied/{SLUG}/{SLUG}.html"),
+        (["similar", "3"], f"grades/{SLUG}-similar.html"),
+        (["report", "3"], f"grades/{SLUG}-report.html"),
+        (["export", "3", "--output"], "marks.csv"),
+    ],
+)
+def test_an_interrupted_file_is_the_old_one_and_the_same_command_writes_it(
+    course, capsys, monkeypatch, command, file
+):
+    path = course / file
+    arguments = [*command, str(path)] if command[-1] == "--output" else command
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("the old one")
+    before = set(path.parent.iterdir())
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("autograder.files.os.fsync", interrupted)
+        assert run(course, *arguments) == 130
+    assert "Traceback" not in capsys.readouterr().err
+    assert path.read_text() == "the old one" and set(path.parent.iterdir()) == before
+    assert run(course, *arguments) == 0
+    assert path.read_text() != "the old one"
