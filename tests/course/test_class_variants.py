@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,8 +42,10 @@ def hand_in(course: Path, student: str, notebook: Path, solved: Path | None) -> 
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory):
+def graded(tmp_path_factory):
     root = class_of(tmp_path_factory.mktemp("variants"), ()).root
+    (root / "grades").mkdir()
+    (root / "grades" / "secret").write_text("the same in every run")
     choices = [word for name, own in OWN.items() for word in ("--choose", f"{find(name).number}={own}")]
     assert run(root, "release", "3", "--variants", *choices) == 0
     given, solved = root / "release" / SLUG / f"{SLUG}.ipynb", root / "grades" / f"{SLUG}-solution.ipynb"
@@ -57,6 +60,12 @@ def course(tmp_path_factory):
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     assert run(root, "grade", "3", "--jobs", "1") == 0
     return root
+
+
+@pytest.fixture
+def course(graded, tmp_path):
+    """That class in a copy of the test's own, with which all ends that the test does to it, or leaves."""
+    return shutil.copytree(graded, tmp_path / "course")
 
 
 def entries(course):
@@ -160,7 +169,7 @@ def test_a_chapter_with_variants_runs_to_its_end_with_full_marks(slug):
     assert all(points == most for points, most in points_of(execute(solved, skip_tag="long")).values())
 
 
-# --- Last, because they change the class
+# --- What changes the class
 
 
 def test_a_class_keeps_what_it_has_and_another_variant_grades_again(course, capsys):
