@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "--device", default="cpu", choices=("cpu", "cuda"), help="where the inputs live (default: cpu)"
     )
     check.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="which random inputs to draw (default: 0)"
+        "--seed", type=_seed, default=0, metavar="N", help="which random inputs to draw (default: 0)"
     )
     check.add_argument(
         "--timeout", type=_seconds, metavar="S", help="seconds for an exercise (default: its own, 10)"
@@ -124,6 +124,16 @@ def _carry_out(arguments: Sequence[str] | None) -> int:
         kept = getattr(options, "interrupted", "nothing was changed")
         print(f"autograder: interrupted; {kept}", file=sys.stderr)
         return INTERRUPTED
+
+
+def _seed(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {2**31 - 1}, got {text}")
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -38,6 +38,9 @@ def _used_twice(g: torch.Generator) -> Iterator[Case]:
     yield _made_from(g, (), (0,), (0,), (1, 2))
     yield _made_from(g, (), (), (0, 1), (0, 2), (1, 3), (3, 4))
     yield _made_from(g, (), (0, 0), (1, 1, 0))
+    # The stronger of two ways is once the first that is walked, once the last.
+    for near, far in ((0.5, 1.75), (1.75, 0.5)):
+        yield Case({"slopes": [[], [(0, near)], [(0, far)], [(1, 1.25), (2, 1.25)]]})
 
 
 def _corners(g: torch.Generator) -> Iterator[Case]:
