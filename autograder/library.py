@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class _Module:
 
     def __init__(self, name: str, text: str):
         self.name, self.text = name, text
-        self.body = ast.parse(text).body
+        self.body = list(_statements(ast.parse(text).body))
         self.imported = _imported(self.body)
         self.uses: dict[str, set[str]] = {}
         self.own = {defined: f"{name}.{defined}" for node in self.body for defined in _defined(node)}
@@ -111,6 +111,15 @@ class _Module:
             elif _used(node, self.imported | self.own) & gone:
                 _blank(lines, node)  # a statement of the module itself, as `if __name__ == …`
         return "\n".join(lines)
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """A module's own statements, those of its `with` blocks among them."""
+    for node in body:
+        if isinstance(node, ast.With):
+            yield from _statements(node.body)
+        else:
+            yield node
 
 
 def _imported(nodes: list[ast.stmt] | list[ast.AST]) -> dict[str, str]:
@@ -156,6 +165,8 @@ def _blank(lines: list[str], node: ast.stmt, instead: str = "") -> None:
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(d.lineno for d in decorators)])
     end = node.end_lineno or node.lineno
+    if node.col_offset:  # a block must not be empty
+        instead = " " * node.col_offset + (instead or "pass")
     lines[first - 1 : end] = [instead, *[""] * (end - first)]
 
 

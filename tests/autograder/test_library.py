@@ -42,6 +42,20 @@ def test_what_earlier_exercises_built_is_there(exercise):
         assert name in defined(texts.get(module, "")), f"{other.number} ({other.name}) is missing"
 
 
+def test_imports_in_a_with_block_are_cut_as_others_are():
+    texts = {
+        "llmlib": "",
+        "llmlib.a": "def f():\n    return 1\n\n\ndef g():\n    return 2\n",
+        "llmlib.b": "with quiet():\n    from llmlib.a import f, g\n\n\n"
+        "def h():\n    return f()\n\n\ndef k():\n    return g()\n",
+        "llmlib.c": "with quiet():\n    from llmlib.a import f\n\n\ndef m():\n    return 3\n",
+    }
+    left = library.cut(texts, {"llmlib.a.f"})
+    assert left["llmlib.b"].split("\n")[:2] == ["with quiet():", "    from llmlib.a import g"]
+    assert defined(left["llmlib.b"]) == {"k"}
+    assert left["llmlib.c"].split("\n")[1] == "    pass" and defined(left["llmlib.c"]) == {"m"}
+
+
 def test_what_is_built_on_the_answer_goes_with_it():
     texts = library.cut_for(find("attention.softmax"))
     assert "attention_scores" in defined(texts["llmlib.attention"])
