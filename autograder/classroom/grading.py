@@ -62,12 +62,13 @@ def grade_class(options: argparse.Namespace, worker: Confined | None = None) -> 
         known = {student: entry for student, entry in known.items() if entry.verdict.executed}
     due = [s for s in found if s.student not in known]
     verdicts = {student: entry.verdict for student, entry in known.items()}
-    times = {s.student: time_of(s.path.parent) for s in found}
+    said = {s.student: time_of(s.path.parent) for s in found}
+    times = {student: time for student, (time, _) in said.items()}
+    notes = [f"{student}: {wrong}" for student, (_, wrong) in said.items() if wrong]
     waiting: list[Entry] = []
     book = Book(course, chapter.slug, release)
     lost, troubles = _lost(book, known)
-    retimed = {s for s, e in known.items() if e.recorded and e.handed_in != as_text(times[s][0])} - lost
-    notes = [f"{student}: {wrong}" for student, (_, wrong) in times.items() if wrong]
+    retimed = {s for s, e in known.items() if e.recorded and e.handed_in != as_text(times[s])} - lost
     with _graders(options, plan, len(due), worker) as (where, grade_all):
         if not options.json:
             print(f"{chapter.slug}: {len(due)} of {len(found)} submissions to grade{where}")
@@ -79,7 +80,7 @@ def grade_class(options: argparse.Namespace, worker: Confined | None = None) -> 
                 print(f"entered again with another time of handing in: {', '.join(sorted(retimed))}")
         for student, entry in known.items():
             if not entry.recorded or student in lost | retimed:
-                _record(book, journal, entry, times[student][0], waiting)
+                _record(book, journal, entry, times[student], waiting)
         bar = tqdm(total=len(due), desc="grading", unit="submission", disable=not sys.stderr.isatty())
         with bar, closing(grade_all(due)) as reached:
             for verdict in reached if due else ():
@@ -94,7 +95,7 @@ def grade_class(options: argparse.Namespace, worker: Confined | None = None) -> 
                         f"{refusal(error)}. {len(verdicts)} verdicts are kept, and the same command goes on"
                     ) from None
                 verdicts[student] = verdict
-                _record(book, journal, entry, times[student][0], waiting)
+                _record(book, journal, entry, times[student], waiting)
                 bar.update()
     troubles += _record_late(book, journal, waiting, times)
     book.close()
@@ -188,7 +189,7 @@ def _record(
 
 
 def _record_late(
-    book: Book, journal: Journal, waiting: list[Entry], times: dict[str, tuple[datetime | None, str]]
+    book: Book, journal: Journal, waiting: list[Entry], times: dict[str, datetime | None]
 ) -> list[str]:
     """Once more, when all are graded. What cannot be written even now is left for the next run, in words."""
     troubles: list[str] = []
@@ -196,7 +197,7 @@ def _record_late(
     for entry in waiting:
         student = entry.verdict.student
         if len(troubles) < MOST_ATTEMPTS:
-            why = _failure_to_record(book, journal, entry, times[student][0])
+            why = _failure_to_record(book, journal, entry, times[student])
         if why is not None:
             troubles.append(f"{student}: not yet in the gradebook ({why}); run the command again")
     return troubles

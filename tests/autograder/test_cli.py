@@ -197,8 +197,9 @@ def test_wrong_usage_says_what_to_do(refused, tmp_path):
     assert "say where the answer is" in refused("check", "3.3")
     assert "more than 0" in refused("check", "3.3", "--file", answer, "--timeout", "-1")
     assert "expected a number of seconds" in refused("check", "3.3", "--file", answer, "--timeout", "soon")
-    assert "expected a whole number" in refused("check", "3.3", "--file", answer, "--seed", "lucky")
-    assert "expected a number from 0" in refused("check", "3.3", "--file", answer, "--seed", str(2**31))
+    for seed in ("lucky", "-1", "1.5", str(2**31)):
+        said = refused("check", "3.3", "--file", answer, "--seed", seed)
+        assert "expected a whole number from 0 to 2147483647" in said
     assert "invalid choice" in refused("check", "3.3", "--file", answer, "--device", "tpu")
     assert "COMMAND" in refused()
     answer.write_bytes(b"\xff\xfe\x00")
